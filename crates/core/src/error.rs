@@ -1,0 +1,218 @@
+//! Every code that a user may branch on when something went wrong, in one table.
+
+use std::fmt;
+
+/// Which failure mode of a policy answers when a look-up brought no evidence.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FailureClass {
+    /// The source could not be asked or did not answer usefully: `onFailure.upstream`.
+    Upstream,
+    /// A limit that a caller can exhaust on purpose: `onFailure.exhausted`.
+    Exhausted,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+        /// A stable error code. It stands in `error.code`, in `decision.failure` and in warnings.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[repr(u8)]
+        pub enum Code { $($(#[$doc])* $name),+ }
+
+        impl Code {
+            /// All codes, in the order of their numbers.
+            pub const ALL: &'static [Code] = &[$(Code::$name),+];
+
+            /// The code as users see it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Code::$name => concat!("ERR_IP_RISK_", $text)),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// An option has a value that cannot be used; the message names its path.
+    Option = "OPTION",
+    /// An option that does not exist; the message names the nearest one that does.
+    UnknownOption = "UNKNOWN_OPTION",
+    /// Neither an API key nor feeds are configured: there is nothing to score with.
+    NoSource = "NO_SOURCE",
+    /// An argument of a call has the wrong type.
+    Argument = "ARGUMENT",
+    /// The checker was closed.
+    Closed = "CLOSED",
+    /// No policy of that name is configured.
+    UnknownPolicy = "UNKNOWN_POLICY",
+    /// The native addon could not be loaded.
+    Native = "NATIVE",
+    /// A defect of this package, caught before it could reach the application.
+    Internal = "INTERNAL",
+
+    /// The text is not an IP address.
+    InvalidAddress = "INVALID_ADDRESS",
+    /// The address is special-use space that no source knows anything about.
+    SpecialUse = "SPECIAL_USE",
+
+    /// No answer within the deadline.
+    Timeout = "TIMEOUT",
+    /// No connection: name resolution, connecting, or a connection that broke.
+    Connect = "CONNECT",
+    /// The TLS handshake failed, most often on an untrusted certificate.
+    Tls = "TLS",
+    /// Status 401: the key is wrong, locked, expired, or of a plan without the Security API.
+    KeyRefused = "KEY_REFUSED",
+    /// Status 403: the key is disabled or its origin is blocked.
+    KeyForbidden = "KEY_FORBIDDEN",
+    /// Status 404 for the path itself: `endpoint` points to the wrong place.
+    Endpoint = "ENDPOINT",
+    /// Status 400, 405, 413 or 415: the request itself was refused.
+    RequestRefused = "REQUEST_REFUSED",
+    /// Status 429: the plan's quota or surcharge limit is used up.
+    Quota = "QUOTA",
+    /// A redirect, which is never followed because it would carry the key elsewhere.
+    Redirect = "REDIRECT",
+    /// Status 499, 5xx, or one that is not documented.
+    UpstreamStatus = "UPSTREAM_STATUS",
+    /// An answer that is not the documented JSON, or a score that is not a number from 0 to 100.
+    Malformed = "MALFORMED",
+    /// An answer larger than any documented one.
+    BodyTooLarge = "BODY_TOO_LARGE",
+    /// More look-ups in flight than `maxInFlight`.
+    Overloaded = "OVERLOADED",
+    /// More look-ups for unverified addresses in a minute than are allowed.
+    UnverifiedLimit = "UNVERIFIED_LIMIT",
+
+    /// Warning: the framework trusts forwarded headers from anybody.
+    TrustAll = "TRUST_ALL",
+    /// Warning: a forwarded header arrives from a private peer that is not trusted.
+    UntrustedForwarded = "UNTRUSTED_FORWARDED",
+    /// Warning: `proxy-addr` is older than 2.0.8 (CVE-2026-90711).
+    ProxyAddr = "PROXY_ADDR",
+    /// Warning: a hook or logger of the application threw; the decision stands.
+    Hook = "HOOK",
+}
+
+impl Code {
+    /// Which failure mode answers for this code.
+    #[must_use]
+    pub const fn class(self) -> FailureClass {
+        match self {
+            Self::Quota | Self::Overloaded | Self::UnverifiedLimit => FailureClass::Exhausted,
+            _ => FailureClass::Upstream,
+        }
+    }
+
+    /// What to do about it, for logs and `doctor`; empty where the error carries its own message.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::InvalidAddress => "the client address is not an IP address; check what sets it",
+            Self::SpecialUse => {
+                "the address is special-use space, which no provider knows; check how the client address is found"
+            }
+            Self::Timeout => "the provider did not answer within `deadlineMs`",
+            Self::Connect => {
+                "the provider could not be reached; check name resolution, firewall and `HTTPS_PROXY`"
+            }
+            Self::Tls => {
+                "the provider's certificate is not trusted; a company proxy's authority goes into `NODE_EXTRA_CA_CERTS`"
+            }
+            Self::KeyRefused => {
+                "the key was refused (401); check `IPGEO_API_KEY`, and that its plan has the Security API, which free plans have not"
+            }
+            Self::KeyForbidden => {
+                "the key may not be used (403); check in the provider's dashboard whether it is disabled"
+            }
+            Self::Endpoint => {
+                "nothing answers for the Security API at `endpoint`; leave it out, or correct it"
+            }
+            Self::RequestRefused => {
+                "the provider refused the request itself; update this package, or report it"
+            }
+            Self::Quota => "the plan's quota is used up (429); raise it, or wait for the next period",
+            Self::Redirect => {
+                "the endpoint redirects, which is not followed because the key would travel along; correct `endpoint`"
+            }
+            Self::UpstreamStatus => "the provider has a fault of its own; it usually passes",
+            Self::Malformed => {
+                "the provider's answer is not what it documents; something between may have replaced it"
+            }
+            Self::BodyTooLarge => {
+                "the provider's answer is far larger than documented; something between may have replaced it"
+            }
+            Self::Overloaded => "more look-ups are under way than `maxInFlight` allows",
+            Self::UnverifiedLimit => {
+                "too many look-ups for addresses that anybody could have written; set `trust proxy`"
+            }
+            Self::TrustAll => {
+                "`trust proxy` trusts everybody, so that any client can choose its address; set it to the addresses of \
+                 your proxies, for example `app.set('trust proxy', 'loopback, uniquelocal')`"
+            }
+            Self::UntrustedForwarded => {
+                "requests come from a private address with a forwarded address that is not trusted, so that all \
+                 clients look like one; set `trust proxy` to the addresses of your proxies"
+            }
+            Self::ProxyAddr => {
+                "the installed `proxy-addr` is older than 2.0.8 and can trust the whole internet (CVE-2026-90711); update it"
+            }
+            Self::Hook => "a hook of the application failed; the decision stands",
+            Self::Internal => "a defect of ip-risk; please report it",
+            _ => "",
+        }
+    }
+
+    /// Whether the same call may succeed when it is made again at once.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(self, Self::Timeout | Self::Connect | Self::UpstreamStatus)
+    }
+}
+
+/// The mistake of an option at `path` whose `key` is none of the `known` ones; names the nearest of them.
+#[must_use]
+pub fn unknown_option(path: &str, key: &str, known: &[&str]) -> Error {
+    const CLOSE: f64 = 0.6;
+    let similarity =
+        |name: &str| strsim::normalized_damerau_levenshtein(&key.to_lowercase(), &name.to_lowercase());
+    let nearest = known.iter().map(|name| (similarity(name), *name)).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let hint = match nearest {
+        Some((similarity, name)) if similarity >= CLOSE => format!("did you mean `{name}`?"),
+        _ => format!(
+            "known are {}",
+            known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    Error::new(Code::UnknownOption, format!("`{path}` is not an option; {hint}"))
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A mistake in how the package is used. Outcomes of look-ups are never errors, they are decisions.
+///
+/// The message is lower case, names the value in backticks and says what to do next.
+/// It never holds a key, a URL, a header or a body.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    code: Code,
+    message: String,
+}
+
+impl Error {
+    /// An error of `code` with a message for people.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+}

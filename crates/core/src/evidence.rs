@@ -1,0 +1,55 @@
+//! Evidence: flags and score of one source about one address.
+
+use crate::flags::{Flags, Percentage};
+
+/// Who answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Provider {
+    /// The Security API of ipgeolocation.io.
+    Ipgeolocation,
+}
+
+impl Provider {
+    /// All providers, in the order of their numbers.
+    pub const ALL: [Self; 1] = [Self::Ipgeolocation];
+
+    /// The name as it stands in decisions.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ipgeolocation => "ipgeolocation",
+        }
+    }
+}
+
+/// Flags and score of one source about one address, with the time at which the source answered.
+/// Caches hold evidence, never decisions, so that a change of policy acts at once.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// What the source said.
+    pub flags: Flags,
+    /// The source's own score where it has one, else ours.
+    pub score: Percentage,
+    /// The source.
+    pub provider: Provider,
+    /// When the source answered, in milliseconds since 1970.
+    pub checked_at: u64,
+}
+
+/// What a source answers when it can be asked.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// The source knows the address.
+    Evidence(Evidence),
+    /// The source has no record of the address; when it said so.
+    Unknown {
+        /// In milliseconds since 1970.
+        checked_at: u64,
+    },
+    /// The source says that the address is not routed on the internet; when it said so.
+    Unroutable {
+        /// In milliseconds since 1970.
+        checked_at: u64,
+    },
+}

@@ -1,0 +1,156 @@
+//! One connection pool to the provider, and what can go wrong on the way there.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, NoProxy, Proxy, Url, redirect};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::address::Address;
+use crate::error::{Code, Error};
+use crate::options::EngineOptions;
+use crate::secret::Secret;
+
+/// Many times the largest documented answer.
+const LARGEST_BODY: usize = 64 * 1024;
+const IDLE_CONNECTIONS: usize = 32;
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Where trusted roots came from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Roots {
+    /// Mozilla's, which are part of this package.
+    pub bundled: usize,
+    /// The machine's.
+    pub system: usize,
+    /// Those of `NODE_EXTRA_CA_CERTS`.
+    pub extra: usize,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    pub(crate) credits: Option<u64>,
+    pub(crate) date: Option<String>,
+    pub(crate) version: &'static str,
+}
+
+/// Asks the provider. Errors carry a code and nothing else: no URL, no header, no cause.
+#[derive(Debug)]
+pub(crate) struct Http {
+    client: Client,
+    /// Without the key, so that printing it by accident shows nothing.
+    endpoint: Url,
+    api_key: Secret,
+    pub(crate) roots: Roots,
+}
+
+impl Http {
+    pub(crate) fn new(options: &EngineOptions) -> Result<Self, Error> {
+        let (tls, roots) = tls(options.extra_roots.as_deref())?;
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(options.connect_timeout)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .tcp_nodelay(true)
+            .user_agent(concat!("ip-risk/", env!("CARGO_PKG_VERSION")))
+            // The process's environment is the face's business, which passes on what it found.
+            .no_proxy();
+        if let Some(proxy) = &options.https_proxy {
+            builder = builder.proxy(https_proxy(proxy, options.no_proxy.as_deref())?);
+        }
+        let client = builder.build().map_err(|_| internal("the http client could not be built"))?;
+        let endpoint =
+            options.endpoint.join("v3/security").map_err(|_| internal("the endpoint cannot be extended"))?;
+        Ok(Self { client, endpoint, api_key: options.api_key.clone(), roots })
+    }
+
+    /// `GET /v3/security` about `address`. Not bounded in time: the caller's deadline is.
+    pub(crate) async fn get(&self, address: Address) -> Result<Response, Code> {
+        let mut url = self.endpoint.clone();
+        url.query_pairs_mut()
+            .append_pair("apiKey", self.api_key.expose())
+            .append_pair("ip", &address.to_string());
+        let request = self.client.get(url).header("accept", "application/json");
+        let mut response = request.send().await.map_err(|error| classify(&error))?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let credits = header("x-credits-charged").and_then(|value| value.trim().parse().ok());
+        let date = header("date").map(str::to_owned);
+        let (status, version) = (response.status().as_u16(), version_name(response.version()));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+            // Counted after decompression, so that a small body cannot become a large one.
+            if body.len() + chunk.len() > LARGEST_BODY {
+                return Err(Code::BodyTooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response { status, body, credits, date, version })
+    }
+}
+
+fn version_name(version: reqwest::Version) -> &'static str {
+    match version {
+        reqwest::Version::HTTP_2 => "HTTP/2",
+        reqwest::Version::HTTP_11 => "HTTP/1.1",
+        _ => "HTTP/1.0",
+    }
+}
+
+fn internal(message: &str) -> Error {
+    Error::new(Code::Internal, message)
+}
+
+fn https_proxy(proxy: &Secret, no_proxy: Option<&str>) -> Result<Proxy, Error> {
+    // The value may hold a password, so the message does not show it.
+    let refused =
+        |_| Error::new(Code::Option, "`HTTPS_PROXY` must be a URL such as `http://proxy.internal:3128`");
+    let proxy = Proxy::https(proxy.expose()).map_err(refused)?;
+    Ok(proxy.no_proxy(no_proxy.and_then(NoProxy::from_string)))
+}
+
+/// Bundled roots so that a slim container without certificates works, the machine's so that a company's own
+/// authority does, and those that Node was told about.
+fn tls(extra_roots: Option<&str>) -> Result<(ClientConfig, Roots), Error> {
+    let mut store = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let bundled = store.len();
+    let system = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs).0;
+    let extra = extra_roots.unwrap_or_default().as_bytes();
+    let extra =
+        store.add_parsable_certificates(CertificateDer::pem_slice_iter(extra).filter_map(Result::ok)).0;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| internal("no tls version is available"))?
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok((config, Roots { bundled, system, extra }))
+}
+
+/// The code for an error of the HTTP client, whose own text would show the URL and with it the key.
+fn classify(error: &reqwest::Error) -> Code {
+    if error.is_timeout() {
+        return Code::Timeout;
+    }
+    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(inner) = cause {
+        if is_tls(inner) {
+            return Code::Tls;
+        }
+        cause = inner.source();
+    }
+    if error.is_decode() { Code::Malformed } else { Code::Connect }
+}
+
+fn is_tls(error: &(dyn StdError + 'static)) -> bool {
+    let inside_io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || inside_io.is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
+}

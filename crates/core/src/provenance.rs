@@ -1,0 +1,56 @@
+//! How a client address became known, from what a face saw of the request.
+
+use crate::decision::Provenance;
+
+/// What a face saw of a request, as bits. It reports; what follows from it is decided here.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Facts(u32);
+
+impl Facts {
+    /// The text comes from a web framework, not from a caller of `check()`.
+    pub const FRAMEWORK: u32 = 1;
+    /// The application's own `clientIp` gave the text.
+    pub const CUSTOM: u32 = 1 << 1;
+    /// The framework trusts forwarded headers from anybody.
+    pub const TRUSTS_EVERYONE: u32 = 1 << 2;
+    /// The request has a header in which proxies forward an address.
+    pub const FORWARDED_HEADER: u32 = 1 << 3;
+    /// The text is the address of the socket's peer.
+    pub const IS_PEER: u32 = 1 << 4;
+    /// The route blocks unverified addresses too.
+    pub const BLOCK_UNVERIFIED: u32 = 1 << 5;
+
+    /// The facts with those bits.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// Whether `fact` was seen.
+    #[must_use]
+    pub const fn has(self, fact: u32) -> bool {
+        self.0 & fact != 0
+    }
+
+    /// How the address became known. `is_special` says whether it is special-use space, or no address at all.
+    pub(crate) fn provenance(self, is_special: bool) -> Provenance {
+        if !self.has(Self::FRAMEWORK) {
+            return Provenance::Application;
+        }
+        if self.has(Self::CUSTOM) {
+            return Provenance::Custom;
+        }
+        if self.has(Self::TRUSTS_EVERYONE) {
+            return Provenance::Unverified;
+        }
+        if !self.has(Self::IS_PEER) {
+            return Provenance::TrustedProxy;
+        }
+        // A private peer that forwards an address is a proxy that nobody told the framework about.
+        if is_special && self.has(Self::FORWARDED_HEADER) {
+            Provenance::Unverified
+        } else {
+            Provenance::Socket
+        }
+    }
+}

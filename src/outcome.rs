@@ -1,0 +1,48 @@
+//! Decisions of look-ups on their way to JavaScript: words, and what words cannot hold.
+
+use std::collections::HashMap;
+
+use ip_risk_core::decision::Decision;
+use ip_risk_core::flags::{Field, Names};
+use napi::bindgen_prelude::Uint32Array;
+use serde_json::{Map, Value};
+
+use crate::words;
+
+/// All decisions as words, one after the other; the canonical address of each, empty for text that is none; the
+/// names that they speak of, as JSON by their number.
+pub(crate) type Outcome = (Uint32Array, Vec<String>, HashMap<String, String>);
+
+/// The outcome of these decisions.
+pub(crate) fn of<'a>(decisions: impl Iterator<Item = &'a Decision>) -> Outcome {
+    let mut all_words = Vec::new();
+    let mut addresses = Vec::new();
+    let mut names = HashMap::new();
+    for decision in decisions {
+        all_words.extend(words::write(decision, ""));
+        addresses.push(decision.address.map(|address| address.to_string()).unwrap_or_default());
+        if let Some(shared) = decision.flags.names() {
+            names.entry(shared.id().to_string()).or_insert_with(|| to_json(shared.names()));
+        }
+    }
+    (all_words.into(), addresses, names)
+}
+
+/// Names in the fields of the Security API.
+pub(crate) fn to_json(names: &Names) -> String {
+    let mut object = Map::new();
+    for (name, field) in Field::ALL {
+        let value = match field {
+            Field::Name(field) => names.one(field).map(Value::from),
+            Field::NameList(field) => {
+                let list: Vec<&str> = names.list(field).iter().map(AsRef::as_ref).collect();
+                (!list.is_empty()).then(|| Value::from(list))
+            }
+            _ => None,
+        };
+        if let Some(value) = value {
+            object.insert(name.to_owned(), value);
+        }
+    }
+    Value::Object(object).to_string()
+}
