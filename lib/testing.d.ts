@@ -16,6 +16,8 @@
  * @packageDocumentation
  */
 
+import type { RiskChecker, RiskCheckerOptions } from '../index.js'
+
 /**
  * What the API says of one address: the 27 fields of its `security` object, in its own names. A field about which
  * nothing is known is `false`, `0`, `''` or `[]`, never absent. Scores are from 0 to 100; dates are `YYYY-MM-DD`.
@@ -441,3 +443,42 @@ export class MockApi {
  * }
  */
 export function startMockApi(options?: MockApiOptions): Promise<MockApi>
+
+/** Options of {@link createTestChecker}: those of a checker, except where it finds the API. */
+export interface CreateTestCheckerOptions extends Omit<RiskCheckerOptions, 'apiKey' | 'endpoint'> {
+  /** The stand-in to ask. Default: one of its own, which `close()` ends. */
+  api?: MockApi | undefined
+}
+
+/** A checker for tests, with what moves its world. */
+export interface TestChecker {
+  /** Give it to `riskMiddleware({ checker })`. It does not log unless `logger` is written. */
+  readonly checker: RiskChecker
+  /** The stand-in that it asks. */
+  readonly api: MockApi
+  /**
+   * Lets time pass for the cache, expiring entries and limits, without waiting. Look-ups keep real time.
+   *
+   * @param milliseconds a whole number, 0 or more
+   */
+  advance(milliseconds: number): void
+  /** Closes the checker, and the stand-in when it is the checker's own. */
+  close(): Promise<void>
+}
+
+/**
+ * Makes a checker that asks the stand-in, and scores the documentation addresses of {@link CARDS} and
+ * {@link FAULT_CARDS}, which every other checker answers as special-use space. Refuses `endpoint` and `apiKey`, so that
+ * no test can reach the real API.
+ *
+ * Rejects with the same codes as `new RiskChecker()`.
+ *
+ * @example
+ * const { createTestChecker } = require('ip-risk/testing')
+ *
+ * const { checker, close } = await createTestChecker()
+ * console.log((await checker.check('192.0.2.80')).action) // block: the last number is the score
+ * console.log((await checker.check('203.0.113.11')).failedOpen) // true: the API answers 503
+ * await close()
+ */
+export function createTestChecker(options?: CreateTestCheckerOptions): Promise<TestChecker>

@@ -2,10 +2,10 @@
 
 const { CARDS, FAULT_CARDS } = require('./testing/answers.js')
 const { MockApi, startMockApi } = require('./testing/mock-api.js')
+const { createTestChecker } = require('./testing/test-checker.js')
 
-module.exports = {
-  startMockApi,
-  MockApi,
-  CARDS,
-  FAULT_CARDS,
-}
+exports.createTestChecker = createTestChecker
+exports.startMockApi = startMockApi
+exports.MockApi = MockApi
+exports.CARDS = CARDS
+exports.FAULT_CARDS = FAULT_CARDS

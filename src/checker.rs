@@ -31,7 +31,7 @@ const DECIDED: u32 = 0;
 const PENDING: u32 = 1;
 const CLOSED: u32 = 2;
 /// The bit beside the facts that says "count this decision".
-const RECORD: u32 = 1 << 31;
+const RECORD: u32 = 1 << 30;
 
 /// Scores addresses and decides what a route should do.
 ///

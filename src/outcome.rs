@@ -19,8 +19,9 @@ pub(crate) fn of<'a>(decisions: impl Iterator<Item = &'a Decision>) -> Outcome {
     let mut addresses = Vec::new();
     let mut names = HashMap::new();
     for decision in decisions {
-        all_words.extend(words::write(decision, ""));
-        addresses.push(decision.address.map(|address| address.to_string()).unwrap_or_default());
+        let address = decision.address.map(|address| address.to_string()).unwrap_or_default();
+        all_words.extend(words::write(decision, &address));
+        addresses.push(address);
         if let Some(shared) = decision.flags.names() {
             names.entry(shared.id().to_string()).or_insert_with(|| to_json(shared.names()));
         }

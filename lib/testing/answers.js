@@ -229,7 +229,7 @@ function bodyCard(last, name, bodyFor) {
 }
 
 /** @param {Partial<Security>} security */
-function withoutScore({ threat_score: left, ...rest }) {
+function withoutScore({ threat_score: _left, ...rest }) {
   return rest
 }
 

@@ -221,4 +221,5 @@ async function startMockApi(options = {}) {
   return new MockApi(server, settings)
 }
 
-module.exports = { MockApi, startMockApi }
+exports.MockApi = MockApi
+exports.startMockApi = startMockApi

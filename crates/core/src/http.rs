@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{io, iter};
 
 use reqwest::{Client, NoProxy, Proxy, Url, redirect};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -137,20 +138,24 @@ fn tls(extra_roots: Option<&str>) -> Result<(ClientConfig, Roots), Error> {
 
 /// The code for an error of the HTTP client, whose own text would show the URL and with it the key.
 fn classify(error: &reqwest::Error) -> Code {
+    let causes = || iter::successors(error.source(), |cause: &&(dyn StdError + 'static)| (*cause).source());
     if error.is_timeout() {
-        return Code::Timeout;
+        Code::Timeout
+    } else if causes().any(is_tls) {
+        Code::Tls
+    } else if causes().any(is_invalid_data) {
+        Code::Malformed
+    } else {
+        Code::Connect
     }
-    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(inner) = cause {
-        if is_tls(inner) {
-            return Code::Tls;
-        }
-        cause = inner.source();
-    }
-    if error.is_decode() { Code::Malformed } else { Code::Connect }
 }
 
 fn is_tls(error: &(dyn StdError + 'static)) -> bool {
-    let inside_io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let inside_io = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     error.is::<rustls::Error>() || inside_io.is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
+}
+
+/// What decompression says of a body that is not compressed as it claims.
+fn is_invalid_data(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
 }

@@ -1,0 +1,641 @@
+// Types of what JavaScript adds to the addon. `npm run build` puts them in front of the generated part of
+// `index.d.ts`; edit them in `src/dts-header.d.ts`.
+
+/** What the route should do. `allow` < `log` < `challenge` < `block`; `hold` stands outside that order. */
+export type Action = 'allow' | 'log' | 'challenge' | 'block' | 'hold'
+
+/** Where a score lies: `low` 0-19, `guarded` 20-44, `elevated` 45-79, `high` 80-100. */
+export type Band = 'low' | 'guarded' | 'elevated' | 'high'
+
+/**
+ * Which rung answered: the in-process cache, a shared cache, the provider, offline feeds, an allow or deny entry,
+ * special-use address space, or nothing (the failure mode).
+ */
+export type Source = 'memory' | 'redis' | 'api' | 'feeds' | 'list' | 'special' | 'none'
+
+/** `log-only` records what `enforce` would have done and lets every request through. */
+export type Mode = 'enforce' | 'log-only'
+
+/**
+ * How the client address became known. `unverified` means that anybody could have written it: such a request is
+ * at most challenged, matches no allow entry, and clears no closed policy.
+ */
+export type Provenance = 'application' | 'socket' | 'trusted-proxy' | 'custom' | 'unverified'
+
+/** What a policy answers when nothing is known about an address. */
+export type FailureMode = 'open' | 'challenge' | 'closed'
+
+/**
+ * Codes in `error.code`, `decision.failure` and warnings. The README says of each what to do. More may be added, so
+ * a `switch` needs a default.
+ */
+export type ErrorCode =
+  | 'ERR_IP_RISK_OPTION'
+  | 'ERR_IP_RISK_UNKNOWN_OPTION'
+  | 'ERR_IP_RISK_NO_SOURCE'
+  | 'ERR_IP_RISK_ARGUMENT'
+  | 'ERR_IP_RISK_CLOSED'
+  | 'ERR_IP_RISK_UNKNOWN_POLICY'
+  | 'ERR_IP_RISK_NATIVE'
+  | 'ERR_IP_RISK_INTERNAL'
+  | 'ERR_IP_RISK_INVALID_ADDRESS'
+  | 'ERR_IP_RISK_SPECIAL_USE'
+  | 'ERR_IP_RISK_TIMEOUT'
+  | 'ERR_IP_RISK_CONNECT'
+  | 'ERR_IP_RISK_TLS'
+  | 'ERR_IP_RISK_KEY_REFUSED'
+  | 'ERR_IP_RISK_KEY_FORBIDDEN'
+  | 'ERR_IP_RISK_ENDPOINT'
+  | 'ERR_IP_RISK_REQUEST_REFUSED'
+  | 'ERR_IP_RISK_QUOTA'
+  | 'ERR_IP_RISK_REDIRECT'
+  | 'ERR_IP_RISK_UPSTREAM_STATUS'
+  | 'ERR_IP_RISK_MALFORMED'
+  | 'ERR_IP_RISK_BODY_TOO_LARGE'
+  | 'ERR_IP_RISK_OVERLOADED'
+  | 'ERR_IP_RISK_UNVERIFIED_LIMIT'
+  | 'ERR_IP_RISK_TRUST_ALL'
+  | 'ERR_IP_RISK_UNTRUSTED_FORWARDED'
+  | 'ERR_IP_RISK_PROXY_ADDR'
+  | 'ERR_IP_RISK_HOOK'
+
+/** A mistake in how the package is used. What happens to a look-up is never an error: see `Decision.failure`. */
+export interface IpRiskError extends Error {
+  /** Stable; branch on this and not on the message. */
+  code: ErrorCode
+}
+
+/**
+ * What a source says of an address, in the field names of the ipgeolocation.io Security API. A field that is left
+ * out means that the source cannot tell; it is never `false` for "unknown". Scores are 0 to 100, dates `YYYY-MM-DD`.
+ */
+export interface Flags {
+  /** The source's own score. */
+  readonly threat_score?: number
+  /** A Tor exit. */
+  readonly is_tor?: boolean
+  /** A proxy service. */
+  readonly is_proxy?: boolean
+  readonly proxy_provider_names?: readonly string[]
+  readonly proxy_confidence_score?: number
+  readonly proxy_last_seen?: string
+  /** A proxy that leaves through somebody's home connection. */
+  readonly is_residential_proxy?: boolean
+  /** A commercial VPN. Nothing acts on this flag alone. */
+  readonly is_vpn?: boolean
+  readonly vpn_provider_names?: readonly string[]
+  readonly vpn_confidence_score?: number
+  readonly vpn_last_seen?: string
+  /** A privacy relay such as iCloud Private Relay. */
+  readonly is_relay?: boolean
+  readonly relay_provider_name?: string
+  /** VPN, proxy, Tor or relay. */
+  readonly is_anonymous?: boolean
+  /** Seen attacking. */
+  readonly is_known_attacker?: boolean
+  readonly is_bot?: boolean
+  readonly bot_confidence_score?: number
+  readonly bot_operator_name?: string
+  readonly bot_type?: string
+  /** A search engine or monitor; can be true beside `is_bot`. */
+  readonly is_known_good_bot?: boolean
+  readonly bot_last_seen?: string
+  /** Seen sending spam. */
+  readonly is_spam?: boolean
+  /** A data centre. */
+  readonly is_cloud_provider?: boolean
+  readonly cloud_provider_name?: string
+  /** The way out of a company's network, such as Zscaler. */
+  readonly is_corporate_gateway?: boolean
+  readonly corporate_gateway_type?: string
+  readonly corporate_gateway_provider_name?: string
+}
+
+/**
+ * The answer to one check: a flat, plain object that can be logged, cloned and sent.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker, type Decision } from 'ip-risk'
+ *
+ * function describe(decision: Decision): string {
+ *   if (decision.failedOpen) return `nothing known (${decision.failure})`
+ *   return `${decision.ip} ${decision.score} ${decision.action}: ${decision.reasons.join(', ')}`
+ * }
+ * console.log(describe(await new RiskChecker().check('2.56.188.34')))
+ * ```
+ */
+export interface Decision {
+  /** The address in its canonical spelling; null when the text was no address. */
+  ip: string | null
+  /** 0 to 100; 0 also when nothing is known, which `band` tells apart. */
+  score: number
+  /** Where the score lies; null when nothing is known. */
+  band: Band | null
+  /** What the source said; empty when nothing is known. Frozen, because equal evidence shares it. */
+  flags: Readonly<Flags>
+  /** What the route should do. */
+  action: Action
+  /** What `enforce` would have answered; differs from `action` only in log-only mode. */
+  wouldBe: Action
+  /** Why: stable codes, most important first. Ids of rules are among them. */
+  reasons: readonly string[]
+  /** Which rung answered. */
+  source: Source
+  /** Who said it, such as `ipgeolocation`; null when nobody did. */
+  provider: string | null
+  /** Whether the evidence is older than its time to live. */
+  stale: boolean
+  /** Whether the provider should have been asked and could not answer. */
+  degraded: boolean
+  /** When the source answered, in milliseconds since 1970; null when none did. */
+  checkedAt: number | null
+  /** Whether the policy let the request through because nothing is known. */
+  failedOpen: boolean
+  /** Whether the policy held the request because nothing is known. */
+  failedClosed: boolean
+  /** What failed, or null. */
+  failure: ErrorCode | null
+  /** Whether the decision acts. */
+  mode: Mode
+  /** The policy that decided. */
+  policy: string
+}
+
+/** A decision about a request, with how its address became known. */
+export interface RequestDecision extends Decision {
+  provenance: Provenance
+}
+
+/** Options of `new RiskChecker()`. Unknown keys are refused, and the nearest known one is named. */
+export interface RiskCheckerOptions {
+  /** The key of the ipgeolocation.io Security API. Default: the environment variable `IPGEO_API_KEY`. */
+  apiKey?: string
+  /**
+   * Where the Security API is, without `/v3/security`. Plain http only for this machine, because the key travels in
+   * the URL. Default: `https://api.ipgeolocation.io`.
+   */
+  endpoint?: string
+  /** How long one look-up may take in all, in milliseconds, 1 to 60,000. Default 1,500. */
+  deadlineMs?: number
+  /** How long connecting may take, in milliseconds, 1 to 60,000. Default 1,000. */
+  connectTimeoutMs?: number
+  /** The in-process cache. It holds what the provider said, never decisions, so that a changed policy acts at once. */
+  cache?: CacheOptions
+  /** How many look-ups may be under way at once. Beyond it checks are `ERR_IP_RISK_OVERLOADED`. Default 1,000. */
+  maxInFlight?: number
+  /** Policies by name. `login` and `payment` exist; naming them here changes them. */
+  policies?: Record<string, PolicyOptions>
+  /**
+   * Where lines go. Default: the console. Any logger with `info`, `warn` and `error` that take `(object, message)`, as
+   * pino's do; `{ addresses: 'full' }` keeps the console and whole addresses; `false` is silent.
+   */
+  logger?: Logger | LoggerOptions | false
+}
+
+/** How long what the provider said is kept in the process, and how much of it. */
+export interface CacheOptions {
+  /** For how many milliseconds it is fresh, less up to a tenth. Default 300,000 (5 minutes). */
+  ttlMs?: number
+  /** For how many milliseconds after that it is kept for when the provider fails. Default 86,400,000 (a day). */
+  staleMs?: number
+  /** How many addresses are kept, about 200 bytes each. Default 200,000. */
+  maxEntries?: number
+  /** How many bits of an IPv6 address share what is known, 32 to 128. Default 64. */
+  ipv6Prefix?: number
+}
+
+/** The scores from which an action is taken, 0 to 100, edge included. They must not fall. */
+export interface Thresholds {
+  /** Default 20. */
+  log?: number
+  /** Default 45. */
+  challenge?: number
+  /** Default 80. */
+  block?: number
+}
+
+/** A condition on a number: at least `min`, at most `max`. */
+export interface NumberRange {
+  min?: number
+  max?: number
+}
+
+/**
+ * Conditions that must all hold, each on what a source said: a flag that is absent is neither true nor false.
+ * Of several names one is enough, without regard to case.
+ */
+export type Conditions = {
+  [Field in keyof Flags]?: NonNullable<Flags[Field]> extends boolean
+    ? boolean
+    : NonNullable<Flags[Field]> extends number
+      ? NumberRange
+      : Field extends `${string}_last_seen`
+        ? { withinDays: number }
+        : string | string[]
+}
+
+/**
+ * A rule raises or caps an action. `atMost` never applies to a known attacker.
+ *
+ * @example
+ * ```ts
+ * import { riskMiddleware, type Rule } from 'ip-risk'
+ *
+ * const trustedCloud: Rule = {
+ *   id: 'trusted_cloud',
+ *   when: { cloud_provider_name: 'Google LLC' },
+ *   atMost: 'log',
+ *   routes: ['/health'],
+ * }
+ * riskMiddleware({ rules: [trustedCloud, { id: 'known_good_bot', enabled: false }] })
+ * ```
+ */
+export interface Rule {
+  /** `lower_snake`; stands in `reasons` when the rule applies. One that exists is replaced. */
+  id: string
+  when: Conditions
+  /** The rule does not apply when these conditions all hold; of several, when one of them does. */
+  unless?: Conditions | Conditions[]
+  atLeast?: Exclude<Action, 'hold'>
+  atMost?: Exclude<Action, 'hold'>
+  /** The patterns of the routes that the rule is for. Default: all. */
+  routes?: string[]
+}
+
+/** Switches a rule off, a shipped one or one of the policy that is extended. */
+export interface RuleSwitch {
+  id: string
+  enabled: boolean
+}
+
+/** An entry of an allow or deny list. */
+export interface ListEntry {
+  /** An address or a network, such as `198.51.100.0/24`. */
+  cidr: string
+  /** Who answers for the entry. */
+  owner?: string
+  /** Why it is there. */
+  reason?: string
+  /** When it ends. */
+  expires?: string | Date
+  /** The patterns of the routes that it is for. Default: all. */
+  routes?: string[]
+}
+
+/** What one kind of route does with a score, and without one. */
+export interface PolicyOptions {
+  /** The policy to start from. Default: the shipped one of the same name, else `login`. */
+  extends?: string
+  /** Default `enforce`. The environment variable `IP_RISK_MODE=log-only` wins over it. */
+  mode?: Mode
+  thresholds?: Thresholds
+  /** Added to the shipped rules. At most 44 in all. */
+  rules?: (Rule | RuleSwitch)[]
+  /** Let through whatever is known of them. Asked before `deny`. */
+  allow?: (string | ListEntry)[]
+  /** Refused whatever is known of them. */
+  deny?: (string | ListEntry)[]
+  /**
+   * What happens when nothing is known. `upstream`: the provider could not answer; `exhausted`: a limit is used up that
+   * a caller can use up on purpose. `login`: open and challenge; `payment`: closed for both.
+   */
+  onFailure?: FailureMode | { upstream?: FailureMode; exhausted?: FailureMode }
+  /** The strictest action. `hold` is not capped. */
+  maxAction?: Exclude<Action, 'hold'>
+  /**
+   * How old what was said may be, in milliseconds, to let a request through when the provider fails. Default: any age
+   * that the cache keeps for open policies, none for closed ones.
+   */
+  maxStaleMs?: number
+}
+
+/** Options of one `check`. */
+export interface CheckOptions {
+  /** The policy to judge by. Default `login`. */
+  policy?: string
+  /** The pattern of the route, for list entries and rules that name routes. */
+  route?: string
+  /** Gives up waiting: the promise rejects with the signal's reason. */
+  signal?: AbortSignal
+}
+
+/** Options of one `checkMany`. */
+export type CheckManyOptions = CheckOptions
+
+/** A pino-like logger. */
+export interface Logger {
+  info(details: object, message: string): void
+  warn(details: object, message: string): void
+  error(details: object, message: string): void
+  /** Default `network`. */
+  addresses?: 'network' | 'full'
+}
+
+/** The console, with another way to write addresses. */
+export interface LoggerOptions {
+  /** `network` (the default) writes the /24 or /48 of an address, `full` all of it. */
+  addresses: 'network' | 'full'
+}
+
+export interface RiskChecker {
+  /**
+   * The decision, when it can be made without asking anybody: lists, special-use addresses, the cache; else null.
+   * Synchronous, about a microsecond; counts nothing, logs nothing. Throws `ERR_IP_RISK_ARGUMENT`,
+   * `ERR_IP_RISK_UNKNOWN_POLICY` and `ERR_IP_RISK_CLOSED`.
+   *
+   * @example
+   * ```ts
+   * import { RiskChecker } from 'ip-risk'
+   *
+   * const checker = new RiskChecker()
+   * const known = checker.peek('2.56.188.34')
+   * if (known?.action === 'block') console.log('no need to look it up')
+   * ```
+   */
+  peek(ip: string, options?: Pick<CheckOptions, 'policy' | 'route'>): Decision | null
+  /** The same as `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** What the middleware reads of a request: that of Express 4 and 5, and of anything shaped like it. */
+export interface RequestLike {
+  headers: Record<string, string | string[] | undefined>
+  socket: { remoteAddress?: string | undefined }
+  /** The client address under the framework's own trust settings. */
+  ip?: string | undefined
+  route?: unknown
+  app?: unknown
+  baseUrl?: string
+}
+
+/** What the middleware writes to. */
+export interface ResponseLike {
+  statusCode: number
+  headersSent: boolean
+  setHeader(name: string, value: string): unknown
+  end(body: string): unknown
+}
+
+/** What the middleware sets on a request. */
+export interface IpRiskRequestFields {
+  /** The decision. */
+  ipRisk?: RequestDecision
+  /** Whether a gate challenged the request: ask for a second factor. Once true it stays true. */
+  requireMfa?: boolean
+  /** Whether a gate held the request and `onHold` handed it on: put it in front of a person. */
+  holdForReview?: boolean
+}
+
+/** Answers a request, or hands it on with `next()`. */
+export type Hook<Request, Response> = (
+  request: Request & IpRiskRequestFields,
+  response: Response,
+  next: (error?: unknown) => void,
+) => unknown
+
+/**
+ * Options of `riskMiddleware()`. `mode`, `thresholds`, `rules`, `allow`, `deny`, `onFailure` and `maxAction` are
+ * shorthand for a policy of this route's own, which extends `policy`.
+ */
+export interface MiddlewareOptions<Request = any, Response = any>
+  extends Pick<
+    PolicyOptions,
+    'mode' | 'thresholds' | 'rules' | 'allow' | 'deny' | 'onFailure' | 'maxAction'
+  > {
+  /** The checker to ask. Default: one that the process shares, made from the environment. */
+  checker?: RiskChecker
+  /** The policy to judge by. Default `login`. */
+  policy?: string
+  /** The route, for entries and rules that name routes. Default: the pattern that Express matched. */
+  route?: string
+  /** Finds the client address where the framework cannot. You answer for it: it counts as known. */
+  clientIp?: (request: Request) => string | undefined
+  /** Requests to let through unjudged, such as health checks. */
+  skip?: (request: Request) => boolean | Promise<boolean>
+  /** Also blocks addresses that anybody could have written. Default false. */
+  blockUnverified?: boolean
+  /** Instead of status 403. */
+  onBlock?: Hook<Request, Response>
+  /** Instead of `next()` with `requireMfa` set. */
+  onChallenge?: Hook<Request, Response>
+  /** Instead of status 503. */
+  onHold?: Hook<Request, Response>
+  /** Sees every decision, in log-only mode too. */
+  onDecision?: (decision: RequestDecision, request: Request) => unknown
+}
+
+/** An Express request handler. */
+export type RiskMiddleware = (request: any, response: any, next: (error?: unknown) => void) => void
+
+/**
+ * Makes an Express 4 or 5 middleware that judges the client address before the handler runs.
+ *
+ * Sets `req.ipRisk`, `req.requireMfa` and `req.holdForReview`. allow and log call `next()`; challenge sets
+ * `requireMfa` and calls `next()`; block answers 403 and hold 503, both without a reason. What is known in the process
+ * is decided in the same tick; otherwise the answer comes within `deadlineMs`. It never passes an error to `next()`.
+ *
+ * Policies compile, and the shared checker is made, when this is called: mistakes throw here, with the same codes as
+ * `new RiskChecker()`, and never during a request.
+ *
+ * @example
+ * ```ts
+ * import express from 'express'
+ * import { riskMiddleware, type IpRiskRequestFields } from 'ip-risk'
+ *
+ * const app = express()
+ * app.post('/login', riskMiddleware(), (req: express.Request & IpRiskRequestFields, res) => {
+ *   res.json({ mfa: req.requireMfa, score: req.ipRisk?.score })
+ * })
+ * app.post('/pay', riskMiddleware({ policy: 'payment' }), (req, res) => res.json({ paid: true }))
+ * ```
+ */
+export declare function riskMiddleware<Request = any, Response = any>(
+  options?: MiddlewareOptions<Request, Response>,
+): RiskMiddleware
+
+/**
+ * Which binding artifact the generated loader actually loaded: `'native'` for
+ * a native addon, otherwise the `platformArchABI` of the WASI flavor. Every
+ * flavor napi-rs can build is listed, because `NAPI_RS_NATIVE_LIBRARY_PATH`
+ * can point the loader at a WASI artifact this package does not build itself.
+ */
+export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
+
+/**
+ * Scores addresses and decides what a route should do.
+ *
+ * Make one per process and keep it: checkers with the same options share one cache and one connection pool, across
+ * worker threads too. Reads `IPGEO_API_KEY`, `IP_RISK_MODE`, `HTTPS_PROXY`, `NO_PROXY` and `NODE_EXTRA_CA_CERTS`
+ * when it is made.
+ *
+ * Throws an error with `code` `ERR_IP_RISK_OPTION` or `ERR_IP_RISK_UNKNOWN_OPTION` for a mistake in the options, with
+ * its path in the message, and `ERR_IP_RISK_NO_SOURCE` without a key.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * const checker = new RiskChecker()
+ * const decision = await checker.check('2.56.188.34')
+ * console.log(decision.action, decision.score, decision.reasons)
+ * await checker.close()
+ * ```
+ */
+export declare class RiskChecker {
+  /** Makes a checker. Costs a few milliseconds for the first one, which reads the trusted roots. */
+  constructor(options?: RiskCheckerOptions)
+  /**
+   * Scores one address and decides.
+   *
+   * Never rejects for what the address is or what the provider does: text that is no address, a timeout or a wrong
+   * key are decisions, with `failure` saying what happened. Answers from the cache in about a microsecond; otherwise
+   * within `deadlineMs` (1,500 ms), for 2 credits. Simultaneous checks of one address make one call.
+   *
+   * Rejects only for mistakes of the caller: `ERR_IP_RISK_ARGUMENT` when `ip` is not a string,
+   * `ERR_IP_RISK_UNKNOWN_POLICY`, `ERR_IP_RISK_CLOSED`, and with the signal's reason when it aborts.
+   *
+   * @param ip A plain IPv4 or IPv6 address: no port, no brackets, no blanks.
+   *
+   * @example
+   * ```ts
+   * import { RiskChecker } from 'ip-risk'
+   *
+   * const checker = new RiskChecker()
+   * const { action, failure } = await checker.check('91.128.103.196', { policy: 'payment' })
+   * if (action === 'hold') console.log('ask a person', failure)
+   * ```
+   */
+  check(ip: string, options?: CheckOptions): Promise<Decision>
+  /**
+   * Scores up to 50,000 addresses, in their order. What fails for one address stands in its decision.
+   *
+   * Addresses that are not in the cache are looked up 32 at a time, for 2 credits each; duplicates cost once.
+   * Rejects like `check`, and with `ERR_IP_RISK_ARGUMENT` for more than 50,000.
+   *
+   * @example
+   * ```ts
+   * import { RiskChecker } from 'ip-risk'
+   *
+   * const checker = new RiskChecker()
+   * const decisions = await checker.checkMany(['2.56.188.34', '91.128.103.196'])
+   * console.log(decisions.map((decision) => decision.score))
+   * ```
+   */
+  checkMany(ips: string[], options?: CheckManyOptions): Promise<Decision[]>
+  /**
+   * Forgets what is cached about one address, or about all, for all checkers that share the cache. Text that is
+   * no address is ignored.
+   *
+   * @example
+   * ```ts
+   * import { RiskChecker } from 'ip-risk'
+   *
+   * const checker = new RiskChecker()
+   * await checker.invalidate('2.56.188.34')
+   * ```
+   */
+  invalidate(ip?: string): Promise<void>
+  /**
+   * Counts since the checker was made: what the policies decided, the cache, the calls to the provider.
+   * Throws `ERR_IP_RISK_CLOSED` once closed.
+   *
+   * @example
+   * ```ts
+   * import { RiskChecker } from 'ip-risk'
+   *
+   * const checker = new RiskChecker()
+   * const { histogram, wouldBe } = checker.stats().policies.login!
+   * console.log('would block', wouldBe.block, 'scores from 80', histogram.slice(80))
+   * ```
+   */
+  stats(): Stats
+  /**
+   * Ends the checker: resolves when its checks that are under way have their answers, at most `deadlineMs` later.
+   * The last checker that closes ends the shared cache and its connections. Closing twice does no harm.
+   *
+   * @example
+   * ```ts
+   * import { RiskChecker } from 'ip-risk'
+   *
+   * const checker = new RiskChecker()
+   * process.once('SIGTERM', () => void checker.close())
+   * ```
+   */
+  close(): Promise<void>
+}
+
+/** How many decisions had each action. */
+export interface ActionCounts {
+  /** Let through. */
+  allow: number
+  /** Let through with a record. */
+  log: number
+  /** Let through to a second factor. */
+  challenge: number
+  /** Refused. */
+  block: number
+  /** Held by a closed policy without evidence. */
+  hold: number
+}
+
+/** The in-process cache, shared by all checkers with the same options. */
+export interface CacheStats {
+  /** Addresses in the cache. */
+  entries: number
+  /** Checks that it answered with fresh evidence. */
+  hits: number
+  /** Checks that it answered with stale evidence, because the provider could not be asked. */
+  staleAnswers: number
+}
+
+/** A failed call. */
+export interface LastFailure {
+  /** Its error code. */
+  code: ErrorCode
+  /** When it ended, in milliseconds since 1970. */
+  at: number
+  /** What to do about it. */
+  advice: string
+}
+
+/** What one policy decided since the checker was made. This is what one reads after a week of log-only. */
+export interface PolicyStats {
+  /**
+   * How many decisions had each score: 101 numbers, the index is the score. Only real scores count: failing
+   * open, lists and special-use addresses have none.
+   */
+  histogram: Array<number>
+  /** How many decisions had each action. */
+  action: ActionCounts
+  /** How many decisions would have had each action under `enforce`. */
+  wouldBe: ActionCounts
+}
+
+/** Counts since the checker was made. Reading them costs some microseconds. */
+export interface Stats {
+  /** By policy name. Policies that are written at one route are called `inline-1`, `inline-2` and so on. */
+  policies: Record<string, PolicyStats>
+  /** The in-process cache. */
+  cache: CacheStats
+  /** Calls to the provider. */
+  upstream: UpstreamStats
+}
+
+/** Calls to the provider, made for all checkers with the same options. */
+export interface UpstreamStats {
+  /** Calls made. */
+  calls: number
+  /** Checks that joined a call which was already under way. */
+  coalesced: number
+  /** Calls under way. */
+  inFlight: number
+  /** Credits that the provider says it charged. */
+  credits: number
+  /** Failed calls by error code. */
+  failures: Record<string, number>
+  /** The newest failed call, or null. */
+  lastFailure: LastFailure | null
+  /** When the newest call that succeeded ended, in milliseconds since 1970, or null. */
+  lastSuccessAt: number | null
+}

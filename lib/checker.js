@@ -1,0 +1,194 @@
+'use strict'
+
+const { coded, shown } = require('./errors.js')
+const { Judge, addon } = require('./judge.js')
+const { Log } = require('./log.js')
+const native = require('./native.js')
+const { readSurroundings } = require('./surroundings.js')
+const { mostAddresses } = require('./vocabulary.js')
+
+/**
+ * @import { CheckManyOptions, CheckOptions, Decision, RiskCheckerOptions, Stats } from '../index.js'
+ * @import { NativeChecker } from './native.js'
+ */
+
+/** The addon's class; its methods are called through `addon`, because those here have the same names. */
+const Base = /** @type {new (setup: string) => object} */ (native.RiskChecker)
+
+/**
+ * The judge inside a checker, for the rest of the package.
+ *
+ * @type {(checker: RiskChecker) => Judge}
+ */
+let judgeOf
+
+/** Completes the addon's class with what needs JavaScript: arguments, signals, logs, events. */
+class RiskChecker extends Base {
+  #judge
+
+  static {
+    judgeOf = (checker) => checker.#judge
+  }
+
+  /**
+   * @param {RiskCheckerOptions} [options]
+   * @param {boolean} [testing] only `ip-risk/testing` passes it
+   */
+  constructor(options = {}, testing = false) {
+    const { logger, ...rest } = checkedObject(options, 'options')
+    const log = new Log(logger)
+    super(toJson({ options: rest, surroundings: readSurroundings(), testing }))
+    this.#judge = new Judge(this.#native, log)
+  }
+
+  get #native() {
+    return /** @type {NativeChecker} */ (/** @type {unknown} */ (this))
+  }
+
+  /**
+   * @param {string} ip
+   * @param {CheckOptions} [options]
+   * @returns {Promise<Decision>}
+   */
+  check(ip, options) {
+    try {
+      const context = this.#contextOf(checkedText(ip), options)
+      const signal = checkedSignal(options)
+      const decision = this.#judge.decideNow(ip, context, 0)
+      if (decision !== undefined) return Promise.resolve(decision)
+      const later = this.#judge.decideLater(ip, context, 0)
+      return signal === undefined ? later : abortable(later, signal)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * @param {string} ip
+   * @param {Pick<CheckOptions, 'policy' | 'route'>} [options]
+   * @returns {Decision | null}
+   */
+  peek(ip, options) {
+    return this.#judge.peek(ip, this.#contextOf(checkedText(ip), options))
+  }
+
+  /**
+   * @param {string[]} ips
+   * @param {CheckManyOptions} [options]
+   * @returns {Promise<Decision[]>}
+   */
+  async checkMany(ips, options) {
+    const texts = checkedTexts(ips)
+    const context = this.#contextOf('', options)
+    const signal = checkedSignal(options)
+    const later = this.#judge.decideMany(texts, context)
+    return signal === undefined ? later : abortable(later, signal)
+  }
+
+  /**
+   * @param {string} [ip]
+   * @returns {Promise<void>}
+   */
+  async invalidate(ip) {
+    if (ip !== undefined) checkedText(ip)
+    addon.invalidate.call(this.#native, ip)
+  }
+
+  /** @returns {Promise<void>} */
+  async close() {
+    addon.close.call(this.#native)
+    await this.#judge.settled()
+    this.#judge.log.close()
+  }
+
+  [Symbol.asyncDispose]() {
+    return this.close()
+  }
+
+  /**
+   * @param {string} _text checked before, so that the mistake that is found first is the first argument's
+   * @param {{ policy?: string, route?: string } | undefined} options
+   */
+  #contextOf(_text, options) {
+    if (options === undefined) return 0
+    const { policy, route } = checkedObject(options, 'options')
+    return this.#judge.contextOf(policy, route)
+  }
+}
+
+/**
+ * @template {object} T
+ * @param {T} value
+ * @param {string} name
+ * @returns {T}
+ */
+function checkedObject(value, name) {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  throw coded('ERR_IP_RISK_ARGUMENT', `\`${name}\` must be an object, not ${shown(value)}`)
+}
+
+/** @param {string} ip */
+function checkedText(ip) {
+  if (typeof ip === 'string') return ip
+  throw coded('ERR_IP_RISK_ARGUMENT', `\`ip\` must be a string, not ${shown(ip)}`)
+}
+
+/** @param {string[]} ips */
+function checkedTexts(ips) {
+  if (!Array.isArray(ips) || !ips.every((ip) => typeof ip === 'string')) {
+    throw coded('ERR_IP_RISK_ARGUMENT', '`ips` must be an array of strings')
+  }
+  if (ips.length <= mostAddresses) return ips
+  const message = `\`checkMany\` takes at most ${mostAddresses} addresses, not ${ips.length}; split the list`
+  throw coded('ERR_IP_RISK_ARGUMENT', message)
+}
+
+/**
+ * The signal, which throws its reason when it has already aborted.
+ *
+ * @param {{ signal?: AbortSignal } | undefined} options
+ */
+function checkedSignal(options) {
+  const signal = options?.signal
+  if (signal === undefined) return undefined
+  if (!(signal instanceof AbortSignal)) {
+    throw coded('ERR_IP_RISK_ARGUMENT', `\`signal\` must be an AbortSignal, not ${shown(signal)}`)
+  }
+  signal.throwIfAborted()
+  return signal
+}
+
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} signal
+ * @returns {Promise<T>}
+ */
+function abortable(promise, signal) {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    const stop = () => signal.removeEventListener('abort', abort)
+    promise.then(resolve, reject).finally(stop)
+  })
+}
+
+/**
+ * Options as JSON. What JSON would drop or blur is written out, so that the core refuses it by its path.
+ *
+ * @param {object} value
+ */
+function toJson(value) {
+  const isLost = (/** @type {unknown} */ item) =>
+    ['function', 'symbol', 'bigint'].includes(typeof item) ||
+    (typeof item === 'number' && !Number.isFinite(item))
+  try {
+    return JSON.stringify(value, (_, item) => (isLost(item) ? `[${typeof item} ${shown(item)}]` : item))
+  } catch {
+    throw coded('ERR_IP_RISK_OPTION', 'the options must be plain data without circles')
+  }
+}
+
+exports.RiskChecker = RiskChecker
+exports.judgeOf = judgeOf
+exports.toJson = toJson

@@ -1,0 +1,255 @@
+'use strict'
+
+const { readOptions } = require('./middleware-options.js')
+const { reportOldProxyAddr } = require('./proxy-addr.js')
+const { factsOf, routeOf } = require('./request.js')
+const { facts: FACTS } = require('./vocabulary.js')
+
+/**
+ * @import { IpRiskRequestFields, MiddlewareOptions, RequestDecision, RequestLike, ResponseLike, RiskMiddleware } from '../index.js'
+ *
+ * @typedef {RequestLike & IpRiskRequestFields} Request
+ * @typedef {(error?: unknown) => void} Next
+ */
+
+/** One gate in front of one route. */
+class Gate {
+  #options
+  #judge
+  #context
+  #routes
+
+  /** @param {MiddlewareOptions} options */
+  constructor(options) {
+    const { judge, context } = readOptions(options)
+    this.#options = options
+    this.#judge = judge
+    this.#context = context
+    this.#routes = judge.routesOf(context)
+    reportOldProxyAddr(judge.log)
+  }
+
+  /**
+   * @param {Request} request
+   * @param {ResponseLike} response
+   * @param {Next} next
+   */
+  handle(request, response, next) {
+    const { skip } = this.#options
+    if (skip === undefined) return this.#judgeRequest(request, response, next)
+    const isSkipped = this.#call('skip', () => skip(request))
+    if (!isThenable(isSkipped)) return this.#judgeUnless(isSkipped, request, response, next)
+    const settle = (/** @type {unknown} */ result) => this.#judgeUnless(result, request, response, next)
+    isSkipped.then(settle, (error) => {
+      this.#judge.log.hookFailed('skip', error)
+      settle(false)
+    })
+  }
+
+  /**
+   * @param {unknown} isSkipped
+   * @param {Request} request
+   * @param {ResponseLike} response
+   * @param {Next} next
+   */
+  #judgeUnless(isSkipped, request, response, next) {
+    if (isSkipped !== true) return this.#judgeRequest(request, response, next)
+    let decision
+    try {
+      decision = this.#judge.skipped(this.#addressOf(request) ?? '', this.#context)
+    } catch (error) {
+      decision = this.#judge.failed(this.#context, FACTS.framework, error)
+    }
+    this.#settle(decision, request, response, next)
+  }
+
+  /**
+   * @param {Request} request
+   * @param {ResponseLike} response
+   * @param {Next} next
+   */
+  #judgeRequest(request, response, next) {
+    const text = this.#addressOf(request)
+    const facts = this.#factsOf(request, text)
+    const context = this.#contextOf(request)
+    let decision
+    try {
+      decision = this.#judge.decideNow(text ?? '', context, facts)
+    } catch (error) {
+      decision = this.#judge.failed(context, facts, error)
+    }
+    if (decision !== undefined) return this.#settle(decision, request, response, next)
+    const settle = (/** @type {unknown} */ later) => this.#settle(later, request, response, next)
+    this.#judge.decideLater(text ?? '', context, facts).then(settle)
+  }
+
+  /**
+   * @param {Request} request
+   * @returns {string | undefined}
+   */
+  #addressOf(request) {
+    const { clientIp } = this.#options
+    if (clientIp === undefined) return request.ip ?? request.socket?.remoteAddress
+    const text = this.#call('clientIp', () => clientIp(request))
+    return typeof text === 'string' ? text : undefined
+  }
+
+  /**
+   * @param {Request} request
+   * @param {string | undefined} text
+   */
+  #factsOf(request, text) {
+    const { clientIp, blockUnverified } = this.#options
+    const facts = clientIp === undefined ? factsOf(request, text) : FACTS.framework | FACTS.custom
+    return blockUnverified === true ? facts | FACTS.blockUnverified : facts
+  }
+
+  /** @param {Request} request */
+  #contextOf(request) {
+    if (this.#routes.size === 0) return this.#context
+    const route = this.#options.route ?? routeOf(request)
+    const number = route === undefined ? undefined : this.#routes.get(route)
+    return number === undefined ? this.#context : this.#context | (number << 16)
+  }
+
+  /**
+   * @param {unknown} decided
+   * @param {Request} request
+   * @param {ResponseLike} response
+   * @param {Next} next
+   */
+  #settle(decided, request, response, next) {
+    const decision = /** @type {RequestDecision} */ (decided)
+    request.ipRisk = decision
+    const { onDecision } = this.#options
+    if (onDecision !== undefined) this.#callAndReport('onDecision', () => onDecision(decision, request))
+    if (decision.mode === 'log-only') return next()
+    request.requireMfa ??= false
+    request.holdForReview ??= false
+    this.#act(decision, request, response, next)
+  }
+
+  /**
+   * @param {RequestDecision} decision
+   * @param {Request} request
+   * @param {ResponseLike} response
+   * @param {Next} next
+   */
+  #act(decision, request, response, next) {
+    switch (decision.action) {
+      case 'challenge':
+        request.requireMfa = true
+        return this.#answer('onChallenge', request, response, next, () => next())
+      case 'block':
+        return this.#answer('onBlock', request, response, next, () =>
+          refuse(response, 403, 'Request blocked'),
+        )
+      case 'hold':
+        request.holdForReview = true
+        return this.#answer('onHold', request, response, next, () =>
+          refuse(response, 503, 'Request held for review'),
+        )
+      default:
+        return next()
+    }
+  }
+
+  /**
+   * Lets the application's hook answer, or does what is usual. A hook that fails before it has answered or handed
+   * the request on leaves the usual answer standing.
+   *
+   * @param {'onChallenge' | 'onBlock' | 'onHold'} name
+   * @param {Request} request
+   * @param {ResponseLike} response
+   * @param {Next} next
+   * @param {() => unknown} usual
+   */
+  #answer(name, request, response, next, usual) {
+    const hook = this.#options[name]
+    if (hook === undefined) return usual()
+    let isHandedOn = false
+    const handOn = (/** @type {unknown} */ error) => {
+      if (isHandedOn) return
+      isHandedOn = true
+      if (error === undefined) next()
+      else next(error)
+    }
+    const recover = () => {
+      if (!isHandedOn && !response.headersSent) usual()
+    }
+    this.#callAndReport(name, () => hook(request, response, handOn), recover)
+  }
+
+  /**
+   * Calls code of the application. What it throws, now or later, is reported and goes no further.
+   *
+   * @param {string} name
+   * @param {() => unknown} call
+   * @param {() => unknown} [recover] called when it failed
+   */
+  #callAndReport(name, call, recover = () => {}) {
+    const failed = (/** @type {unknown} */ error) => {
+      this.#judge.log.hookFailed(name, error)
+      recover()
+    }
+    try {
+      const result = call()
+      if (isThenable(result)) result.then(undefined, failed)
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  /**
+   * The result of code of the application, or nothing when it throws.
+   *
+   * @template T
+   * @param {string} name
+   * @param {() => T} call
+   * @returns {T | undefined}
+   */
+  #call(name, call) {
+    try {
+      return call()
+    } catch (error) {
+      this.#judge.log.hookFailed(name, error)
+      return undefined
+    }
+  }
+}
+
+/**
+ * Answers without a reason: what a client learns, an attacker learns.
+ *
+ * @param {ResponseLike} response
+ * @param {number} status
+ * @param {string} error
+ */
+function refuse(response, status, error) {
+  if (response.headersSent) return
+  response.statusCode = status
+  response.setHeader('Cache-Control', 'no-store')
+  response.setHeader('Content-Type', 'application/json; charset=utf-8')
+  response.end(JSON.stringify({ error }))
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is PromiseLike<unknown>}
+ */
+function isThenable(value) {
+  return typeof (/** @type {{ then?: unknown } | undefined} */ (value)?.then) === 'function'
+}
+
+/**
+ * @param {MiddlewareOptions} [options]
+ * @returns {RiskMiddleware}
+ */
+function riskMiddleware(options = {}) {
+  const gate = new Gate(options)
+  return function ipRisk(request, response, next) {
+    gate.handle(request, response, next)
+  }
+}
+
+exports.riskMiddleware = riskMiddleware

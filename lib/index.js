@@ -1,0 +1,7 @@
+'use strict'
+
+const { RiskChecker } = require('./checker.js')
+const { riskMiddleware } = require('./express.js')
+
+exports.RiskChecker = RiskChecker
+exports.riskMiddleware = riskMiddleware

@@ -1,0 +1,229 @@
+'use strict'
+
+const { channel } = require('node:diagnostics_channel')
+const { DecisionReader, provenanceOf, warningOf } = require('./decision.js')
+const { coded } = require('./errors.js')
+const native = require('./native.js')
+const { Policies, contextOf } = require('./policies.js')
+const { facts: FACTS, words: WORDS } = require('./vocabulary.js')
+
+/**
+ * @import { Decision, ErrorCode, RequestDecision } from '../index.js'
+ * @import { Log } from './log.js'
+ * @import { NativeChecker, Outcome } from './native.js'
+ */
+
+/** Every decision that is given to somebody, for tracing. */
+const decisions = channel('ip-risk:decision')
+
+/** The addon's methods, to be called on a checker: its class has others of the same names for users. */
+const addon = native.RiskChecker.prototype
+
+/** What `evaluate` returns; `src/checker.rs` has the same numbers. */
+const PENDING = 1
+const CLOSED = 2
+/** The bit beside the facts that says "count this decision". */
+const RECORD = 1 << 30
+
+/** Asks the addon, and hands every decision to the log and to whoever listens. */
+class Judge {
+  #native
+  #evaluate
+  #words = new Uint32Array(WORDS)
+  #policies = new Policies()
+  #reader = new DecisionReader(this.#policies)
+  /** @type {Set<Promise<unknown>>} */
+  #underWay = new Set()
+  /** @type {Outcome[]} by policy: what it answers when judging itself fails */
+  #fallbacks = []
+  #lastNames = () => addon.lastNames.call(this.#native)
+
+  /**
+   * @param {NativeChecker} checker
+   * @param {Log} log
+   */
+  constructor(checker, log) {
+    this.#native = checker
+    this.#evaluate = addon.evaluator.call(checker, this.#words)
+    this.log = log
+    this.#readPolicies()
+  }
+
+  /**
+   * The number for a policy and a route, which all other methods take.
+   *
+   * @param {string | undefined} policy
+   * @param {string | undefined} route
+   */
+  contextOf(policy = 'login', route = undefined) {
+    const number = this.#policies.find(policy)
+    if (number === undefined) return addon.unknownPolicy.call(this.#native, String(policy))
+    return contextOf(number, route === undefined ? 0 : (this.routesOf(number).get(route) ?? 0))
+  }
+
+  /**
+   * The numbers of the routes that a policy names.
+   *
+   * @param {number} context
+   */
+  routesOf(context) {
+    return this.#policies.at(context & 0xffff).routes
+  }
+
+  /**
+   * Adds a policy that is written at one route.
+   *
+   * @param {string | undefined} base
+   * @param {string} written JSON
+   */
+  addPolicy(base = 'login', written) {
+    const number = addon.addPolicy.call(this.#native, base, written)
+    this.#readPolicies()
+    return contextOf(number, 0)
+  }
+
+  #readPolicies() {
+    const count = this.#policies.update(addon.policies.call(this.#native))
+    while (this.#fallbacks.length < count) {
+      this.#fallbacks.push(addon.fallback.call(this.#native, this.#fallbacks.length))
+    }
+  }
+
+  /**
+   * The decision, when nobody needs to be asked. Throws when the checker is closed.
+   *
+   * @param {string} text
+   * @param {number} context
+   * @param {number} facts
+   * @returns {Decision | undefined}
+   */
+  decideNow(text, context, facts) {
+    const status = this.#evaluate(text, context, facts | RECORD)
+    if (status === PENDING) return undefined
+    if (status === CLOSED) throw closed()
+    return this.#deliver(this.#words, 0, text, this.#lastNames, facts)
+  }
+
+  /**
+   * The decision, after a look-up where one is needed. Never rejects.
+   *
+   * @param {string} text
+   * @param {number} context
+   * @param {number} facts
+   * @returns {Promise<Decision>}
+   */
+  async decideLater(text, context, facts) {
+    try {
+      const outcome = this.#track(addon.check.call(this.#native, text, context, facts))
+      const [words, addresses, names] = await outcome
+      return this.#deliver(words, 0, addresses[0], (id) => names[id], facts)
+    } catch (error) {
+      return this.failed(context, facts, error)
+    }
+  }
+
+  /**
+   * @param {string[]} texts
+   * @param {number} context
+   * @returns {Promise<Decision[]>}
+   */
+  async decideMany(texts, context) {
+    /** @type {Promise<Outcome>} */
+    const outcome = this.#track(addon.checkMany.call(this.#native, texts, context))
+    const [words, addresses, names] = await outcome
+    const namesOf = (/** @type {number} */ id) => names[id]
+    return addresses.map((address, index) => this.#deliver(words, index * WORDS, address, namesOf, 0))
+  }
+
+  /**
+   * The decision about a request that the application lets through unjudged.
+   *
+   * @param {string} text
+   * @param {number} context
+   */
+  skipped(text, context) {
+    const [words, addresses, names] = addon.skipped.call(this.#native, text, context)
+    return this.#deliver(words, 0, addresses[0], (id) => names[id], FACTS.framework)
+  }
+
+  /**
+   * The policy's failure mode, when judging itself failed. Needs nothing that could fail again.
+   *
+   * @param {number} context
+   * @param {number} facts
+   * @param {unknown} error
+   */
+  failed(context, facts, error) {
+    const [words] = this.#fallbacks[context & 0xffff]
+    const decision = this.#deliver(words, 0, '', () => null, facts)
+    const { code } = /** @type {{ code?: ErrorCode }} */ (error ?? {})
+    if (code === 'ERR_IP_RISK_CLOSED') decision.failure = code
+    return decision
+  }
+
+  /**
+   * The decision from what is known here, without counting, logging or telling anybody.
+   *
+   * @param {string} text
+   * @param {number} context
+   */
+  peek(text, context) {
+    const status = this.#evaluate(text, context, 0)
+    if (status === PENDING) return null
+    if (status === CLOSED) throw closed()
+    return this.#reader.read(this.#words, 0, text, this.#lastNames)
+  }
+
+  /**
+   * @param {Uint32Array} words
+   * @param {number} at
+   * @param {string} text
+   * @param {(id: number) => string | null | undefined} namesOf
+   * @param {number} facts
+   */
+  #deliver(words, at, text, namesOf, facts) {
+    const decision = this.#reader.read(words, at, text, namesOf)
+    if (facts !== 0) this.#addRequest(/** @type {RequestDecision} */ (decision), words, at)
+    if (decision.wouldBe !== 'allow' || decision.failedOpen) this.log.decided(decision)
+    if (decisions.hasSubscribers) decisions.publish(decision)
+    return decision
+  }
+
+  /**
+   * What only decisions about requests have.
+   *
+   * @param {RequestDecision} decision
+   * @param {Uint32Array} words
+   * @param {number} at
+   */
+  #addRequest(decision, words, at) {
+    decision.provenance = provenanceOf(words, at)
+    const warning = warningOf(words, at)
+    if (warning !== undefined) this.log.warnOnce(warning)
+  }
+
+  /**
+   * Keeps a promise until it settles, so that `settled()` can wait for it.
+   *
+   * @template T
+   * @param {Promise<T>} promise
+   */
+  #track(promise) {
+    this.#underWay.add(promise)
+    const forget = () => this.#underWay.delete(promise)
+    promise.then(forget, forget)
+    return promise
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async settled() {
+    await Promise.allSettled(this.#underWay)
+  }
+}
+
+function closed() {
+  return coded('ERR_IP_RISK_CLOSED', 'the checker is closed; make a new one')
+}
+
+exports.Judge = Judge
+exports.addon = addon

@@ -1,0 +1,192 @@
+'use strict'
+
+const { coded, refuseUnknownKeys, shown } = require('./errors.js')
+const { networkOf } = require('./native.js')
+const { advice, codes } = require('./vocabulary.js')
+
+/**
+ * @import { Decision, ErrorCode, Logger, RiskCheckerOptions } from '../index.js'
+ */
+
+/** After the first line about failing open, the rest is counted for this long. */
+const FAILED_OPEN_INTERVAL = 10_000
+/** The lines that decisions cause, by what `enforce` answers. */
+const LOGGED = new Set(['challenge', 'block', 'hold'])
+
+/** Warnings about the set-up are said once per process. */
+const warned = new Set()
+
+/** @type {Logger} */
+const consoleLogger = {
+  info: (details, message) => console.info(line(details, message)),
+  warn: (details, message) => console.warn(line(details, message)),
+  error: (details, message) => console.error(line(details, message)),
+}
+
+/**
+ * @param {object} details
+ * @param {string} message
+ */
+function line(details, message) {
+  const values = Object.entries(details).map(([key, value]) => `${key}=${plain(value)}`)
+  return [`ip-risk: ${message}`, ...values].join(' ')
+}
+
+/** @param {unknown} value */
+function plain(value) {
+  if (value instanceof Error) return JSON.stringify(value.stack ?? value.message)
+  return Array.isArray(value) ? value.join(',') : String(value)
+}
+
+/**
+ * @param {ErrorCode} code
+ * @returns {string}
+ */
+function adviceFor(code) {
+  return advice[codes.indexOf(code)] ?? ''
+}
+
+/** Writes lines about decisions. Never throws: a logger that does is reported once and then left alone. */
+class Log {
+  #logger
+  #writesFullAddresses
+  #failedOpen = 0
+  /** @type {ErrorCode | null} */
+  #lastFailure = null
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer
+  #isBroken = false
+
+  /** @param {RiskCheckerOptions['logger']} option */
+  constructor(option) {
+    const { logger, addresses } = readOption(option)
+    this.#logger = logger
+    this.#writesFullAddresses = addresses === 'full'
+  }
+
+  /** @param {Decision} decision */
+  decided(decision) {
+    if (this.#logger === undefined) return
+    if (decision.failedOpen) this.#countFailedOpen(decision)
+    if (LOGGED.has(decision.wouldBe)) this.#writeDecision(decision)
+  }
+
+  /**
+   * A mistake in the set-up, once per process.
+   *
+   * @param {ErrorCode} code
+   */
+  warnOnce(code) {
+    if (warned.has(code)) return
+    warned.add(code)
+    this.#write('warn', { code }, adviceFor(code))
+  }
+
+  /**
+   * What code of the application threw.
+   *
+   * @param {string} hook
+   * @param {unknown} error
+   */
+  hookFailed(hook, error) {
+    this.#write('error', { code: 'ERR_IP_RISK_HOOK', hook, error }, adviceFor('ERR_IP_RISK_HOOK'))
+  }
+
+  /** Writes what is still counted, and stops. */
+  close() {
+    clearTimeout(this.#timer)
+    this.#writeCount()
+  }
+
+  /** @param {Decision} decision */
+  #writeDecision(decision) {
+    const { action, wouldBe, mode, score, reasons, policy, source, failure } = decision
+    const details = { address: this.#written(decision.ip), score, reasons, policy, source }
+    const verb = mode === 'log-only' ? `would ${wouldBe}` : action
+    this.#write(action === 'challenge' ? 'info' : 'warn', failure ? { ...details, failure } : details, verb)
+  }
+
+  /** @param {string | null} address */
+  #written(address) {
+    if (address === null) return 'none'
+    return this.#writesFullAddresses ? address : networkOf(address)
+  }
+
+  /** @param {Decision} decision */
+  #countFailedOpen(decision) {
+    this.#lastFailure = decision.failure
+    if (this.#timer !== undefined) {
+      this.#failedOpen++
+      return
+    }
+    const { failure, policy } = decision
+    this.#write('warn', { failure, policy }, `failed open: ${failure ? adviceFor(failure) : ''}`)
+    this.#startTimer()
+  }
+
+  #startTimer() {
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      if (this.#writeCount()) this.#startTimer()
+    }, FAILED_OPEN_INTERVAL)
+    this.#timer.unref()
+  }
+
+  #writeCount() {
+    const count = this.#failedOpen
+    this.#failedOpen = 0
+    if (count === 0) return false
+    this.#write('warn', { count, failure: this.#lastFailure }, 'failed open again')
+    return true
+  }
+
+  /**
+   * @param {'info' | 'warn' | 'error'} level
+   * @param {object} details
+   * @param {string} message
+   */
+  #write(level, details, message) {
+    if (this.#logger === undefined || this.#isBroken) return
+    try {
+      this.#logger[level](details, message)
+    } catch (error) {
+      this.#isBroken = true
+      consoleLogger.error({ error }, 'the logger failed and is not used any more')
+    }
+  }
+}
+
+/**
+ * @param {RiskCheckerOptions['logger']} option
+ * @returns {{ logger: Logger | undefined, addresses?: string }}
+ */
+function readOption(option) {
+  if (option === undefined) return { logger: consoleLogger }
+  if (option === false) return { logger: undefined }
+  const levels = /** @type {const} */ (['info', 'warn', 'error'])
+  const object = /** @type {any} */ (option)
+  const isObject = typeof object === 'object' && object !== null
+  const addresses = isObject ? object.addresses : undefined
+  if (isObject && levels.every((level) => typeof object[level] === 'function') && isChoice(addresses)) {
+    return { logger: object, addresses }
+  }
+  if (isObject && levels.every((level) => object[level] === undefined)) {
+    refuseUnknownKeys(object, ['addresses'])
+    if (isChoice(addresses)) return { logger: consoleLogger, addresses }
+    throw coded(
+      'ERR_IP_RISK_OPTION',
+      `\`logger.addresses\` must be 'network' or 'full', not ${shown(addresses)}`,
+    )
+  }
+  const expected = 'a logger with `info`, `warn` and `error`, `{ addresses }`, or false'
+  throw coded('ERR_IP_RISK_OPTION', `\`logger\` must be ${expected}, not ${shown(option)}`)
+}
+
+/** @param {unknown} addresses */
+function isChoice(addresses) {
+  return addresses === undefined || addresses === 'network' || addresses === 'full'
+}
+
+exports.Log = Log
+exports.adviceFor = adviceFor
+exports.consoleLogger = consoleLogger

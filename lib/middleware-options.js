@@ -1,0 +1,59 @@
+'use strict'
+
+const { RiskChecker, judgeOf, toJson } = require('./checker.js')
+const { coded, refuseUnknownKeys, shown } = require('./errors.js')
+
+/**
+ * @import { MiddlewareOptions } from '../index.js'
+ */
+
+/** Shorthand for a policy of the route's own. */
+const POLICY_KEYS = ['mode', 'thresholds', 'rules', 'allow', 'deny', 'onFailure', 'maxAction']
+const FUNCTION_KEYS = ['clientIp', 'skip', 'onBlock', 'onChallenge', 'onHold', 'onDecision']
+const KNOWN_KEYS = ['checker', 'policy', 'route', 'blockUnverified', ...FUNCTION_KEYS, ...POLICY_KEYS]
+
+/** @type {RiskChecker | undefined} */
+let sharedChecker
+
+/**
+ * Checks the options, and finds the checker and the policy that they mean.
+ *
+ * @param {MiddlewareOptions} options
+ */
+function readOptions(options) {
+  if (typeof options !== 'object' || options === null) {
+    throw coded('ERR_IP_RISK_ARGUMENT', `\`options\` must be an object, not ${shown(options)}`)
+  }
+  refuseUnknownKeys(options, KNOWN_KEYS)
+  for (const key of FUNCTION_KEYS) mustBe(options, key, 'function')
+  mustBe(options, 'policy', 'string')
+  mustBe(options, 'route', 'string')
+  mustBe(options, 'blockUnverified', 'boolean')
+  const judge = judgeOf(checkerOf(options))
+  const written = Object.fromEntries(Object.entries(options).filter(([key]) => POLICY_KEYS.includes(key)))
+  const isInline = Object.values(written).some((value) => value !== undefined)
+  const context = isInline
+    ? judge.addPolicy(options.policy, toJson(written))
+    : judge.contextOf(options.policy, undefined)
+  return { judge, context }
+}
+
+/** @param {MiddlewareOptions} options */
+function checkerOf({ checker }) {
+  if (checker === undefined) return (sharedChecker ??= new RiskChecker())
+  if (checker instanceof RiskChecker) return checker
+  throw coded('ERR_IP_RISK_OPTION', `\`checker\` must be a RiskChecker, not ${shown(checker)}`)
+}
+
+/**
+ * @param {MiddlewareOptions} options
+ * @param {string} key
+ * @param {string} type
+ */
+function mustBe(options, key, type) {
+  const value = /** @type {Record<string, unknown>} */ (options)[key]
+  if (value === undefined || typeof value === type) return
+  throw coded('ERR_IP_RISK_OPTION', `\`${key}\` must be a ${type}, not ${shown(value)}`)
+}
+
+exports.readOptions = readOptions

@@ -1,0 +1,52 @@
+'use strict'
+
+/**
+ * Loads the addon, and says what to do when it cannot be loaded.
+ *
+ * @typedef {[words: Uint32Array, addresses: string[], names: Record<string, string>]} Outcome
+ * @typedef {(text: string, context: number, facts: number) => number} Evaluate
+ *
+ * @typedef {object} NativeChecker what `src/checker.rs` exports, before `lib/checker.js` completes it
+ * @property {(text: string, context: number, facts: number) => Promise<Outcome>} check
+ * @property {(texts: string[], context: number) => Promise<Outcome>} checkMany
+ * @property {(ip?: string) => void} invalidate
+ * @property {() => import('../index.js').Stats} stats
+ * @property {() => void} close
+ * @property {(words: Uint32Array) => Evaluate} evaluator
+ * @property {() => string | null} lastNames
+ * @property {(text: string, context: number) => Outcome} skipped
+ * @property {(context: number) => Outcome} fallback
+ * @property {() => string} policies
+ * @property {(base: string, written: string) => number} addPolicy
+ * @property {(name: string) => never} unknownPolicy
+ * @property {(ip: string) => Promise<string>} diagnose
+ * @property {(milliseconds: number) => void} advanceClock
+ *
+ * @typedef {object} Native
+ * @property {new (setup: string) => NativeChecker} RiskChecker
+ * @property {() => string} vocabulary
+ * @property {(key: string, known: string[]) => never} refuseOption
+ * @property {(text: string) => string} canonicalAddress
+ * @property {(text: string) => string} networkOf
+ */
+
+/** @returns {Native} */
+function load() {
+  try {
+    return /** @type {any} */ (require('../index.js'))
+  } catch (cause) {
+    const { platform, arch, version } = process
+    const noAddons = process.execArgv
+      .concat(process.env.NODE_OPTIONS ?? '')
+      .join(' ')
+      .includes('--no-addons')
+    const advice = noAddons
+      ? 'Node.js was started with `--no-addons`, which forbids native code; start it without'
+      : 'install again on this machine without `--omit=optional` and `--ignore-platform`, or build from source with ' +
+        '`npm run build`'
+    const message = `the native part of ip-risk cannot be loaded on ${platform} ${arch}, Node.js ${version}: ${advice}`
+    throw Object.assign(new Error(message, { cause }), { code: 'ERR_IP_RISK_NATIVE' })
+  }
+}
+
+module.exports = load()
