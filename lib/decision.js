@@ -22,18 +22,16 @@ const CHECKED_AT = 10
 const KEEPS_TEXT = 1 << 27
 const NO_ADDRESS = 1 << 28
 
-/** How many sets of flags are kept ready. Clean answers share one; the rest is a few hundred in practice. */
-const SLOTS = 1024
+/** How many sets of flags are kept ready before all are forgotten. Clean answers share one. */
+const MOST_KEPT = 1024
 const DAY = 24 * 60 * 60 * 1000
 const FIRST_DAY = Date.UTC(2000, 0, 1)
 const ABSENT_SCORE = 255
-/** @type {Readonly<Flags>} */
-const NO_FLAGS = Object.freeze({})
 
 /** Sets of flags as frozen objects, shared by all decisions with the same evidence. */
 class FlagCache {
-  /** @type {({ words: Uint32Array, flags: Readonly<Flags> } | undefined)[]} */
-  #slots = Array.from({ length: SLOTS })
+  /** @type {Map<number, { words: Uint32Array, flags: Readonly<Flags> }>} by the hash of their words */
+  #kept = new Map()
 
   /**
    * @param {Uint32Array} words
@@ -43,12 +41,12 @@ class FlagCache {
    */
   read(words, at, namesOf) {
     const first = at + FLAGS
-    if (words[first] === 0 && words[first + 1] === 0) return NO_FLAGS
-    const slot = slotOf(words, first)
-    const kept = this.#slots[slot]
+    const hash = hashOf(words, first)
+    const kept = this.#kept.get(hash)
     if (kept !== undefined && areEqual(kept.words, words, first)) return kept.flags
     const flags = Object.freeze(buildFlags(words, first, namesOf))
-    this.#slots[slot] = { words: words.slice(first, at + NAMES + 1), flags }
+    if (this.#kept.size >= MOST_KEPT) this.#kept.clear()
+    this.#kept.set(hash, { words: words.slice(first, at + NAMES + 1), flags })
     return flags
   }
 }
@@ -57,10 +55,13 @@ class FlagCache {
  * @param {Uint32Array} words
  * @param {number} first
  */
-function slotOf(words, first) {
+function hashOf(words, first) {
   let hash = 0
-  for (let index = first; index < first + 5; index++) hash = Math.imul(hash ^ words[index], 0x9e3779b1)
-  return (hash ^ (hash >>> 15)) & (SLOTS - 1)
+  for (let index = first; index < first + 5; index++) {
+    hash = Math.imul(hash ^ words[index], 0x9e3779b1)
+    hash ^= hash >>> 15
+  }
+  return hash
 }
 
 /**

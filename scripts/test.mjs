@@ -1,0 +1,72 @@
+// Runs everything that a change can break, from a fresh clone: `npm test`.
+//
+// `npm test -- rust`, `npm test -- node` and `npm test -- lint` run one part; a file name runs that test file.
+
+import { spawnSync } from 'node:child_process'
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { buildAddon, installDependencies } from './setup.mjs'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const GENERATED = ['index.js', 'index.d.ts']
+
+/** Runs a command and ends with its exit code when it fails. */
+function run(title, command, ...words) {
+  console.log(`\n# ${title}`)
+  // Set variables of the person who tests must not change what the tests see.
+  const { IPGEO_API_KEY: _key, IP_RISK_MODE: _mode, ...env } = process.env
+  const { status, error } = spawnSync(command, words, { cwd: root, env, stdio: 'inherit' })
+  if (error !== undefined) console.error(`\`${command}\` cannot be run: ${error.message}`)
+  if (status !== 0) process.exit(status || 1)
+}
+
+function testFiles(directory = join(root, '__test__')) {
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.test.mjs'))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+}
+
+/** What the build writes must be what was committed: `src/` and `index.d.ts` change together. */
+function buildAndCompare() {
+  const read = () => GENERATED.map((name) => readFileSync(join(root, name), 'utf8'))
+  const before = read()
+  run('addon', 'npm', 'run', '--silent', 'build')
+  const after = read()
+  const changed = GENERATED.filter((_, index) => before[index] !== after[index])
+  if (changed.length === 0) return
+  console.error(`the build changed ${changed.join(' and ')}; commit what \`npm run build\` writes`)
+  process.exit(1)
+}
+
+const parts = {
+  rust() {
+    run('rust: format', 'cargo', 'fmt', '--all', '--check')
+    run('rust: lints', 'cargo', 'clippy', '--workspace', '--all-targets', '--quiet', '--', '-D', 'warnings')
+    run('rust: tests', 'cargo', 'test', '--workspace', '--quiet')
+  },
+  lint() {
+    run('javascript: lints and format', 'npm', 'run', '--silent', 'lint')
+    run('javascript: types', 'npm', 'run', '--silent', 'types')
+  },
+  node(files = testFiles()) {
+    run('javascript: tests', process.execPath, '--test', '--test-reporter=spec', ...files)
+  },
+}
+
+const [wanted] = process.argv.slice(2)
+installDependencies()
+if (wanted === undefined) {
+  parts.rust()
+  buildAndCompare()
+  parts.lint()
+  parts.node()
+} else if (Object.hasOwn(parts, wanted)) {
+  buildAddon()
+  parts[wanted]()
+} else {
+  buildAddon()
+  parts.node([wanted])
+}
