@@ -37,13 +37,19 @@ class Gate {
   handle(request, response, next) {
     const { skip } = this.#options
     if (skip === undefined) return this.#judgeRequest(request, response, next)
-    const isSkipped = this.#call('skip', () => skip(request))
-    if (!isThenable(isSkipped)) return this.#judgeUnless(isSkipped, request, response, next)
     const settle = (/** @type {unknown} */ result) => this.#judgeUnless(result, request, response, next)
-    isSkipped.then(settle, (error) => {
+    const failed = (/** @type {unknown} */ error) => {
       this.#judge.log.hookFailed('skip', error)
       settle(false)
-    })
+    }
+    let isSkipped
+    try {
+      isSkipped = skip(request)
+    } catch (error) {
+      return failed(error)
+    }
+    if (isThenable(isSkipped)) isSkipped.then(settle, failed)
+    else settle(isSkipped)
   }
 
   /**
@@ -80,7 +86,11 @@ class Gate {
     }
     if (decision !== undefined) return this.#settle(decision, request, response, next)
     const settle = (/** @type {unknown} */ later) => this.#settle(later, request, response, next)
-    this.#judge.decideLater(text ?? '', context, facts).then(settle)
+    const failed = (/** @type {unknown} */ error) => this.#judge.log.hookFailed('next', error)
+    this.#judge
+      .decideLater(text ?? '', context, facts)
+      .then(settle)
+      .catch(failed)
   }
 
   /**
@@ -89,9 +99,14 @@ class Gate {
    */
   #addressOf(request) {
     const { clientIp } = this.#options
-    if (clientIp === undefined) return request.ip ?? request.socket?.remoteAddress
-    const text = this.#call('clientIp', () => clientIp(request))
-    return typeof text === 'string' ? text : undefined
+    try {
+      // A `trust proxy` function of the application runs inside `request.ip`.
+      const text = clientIp === undefined ? (request.ip ?? request.socket?.remoteAddress) : clientIp(request)
+      return typeof text === 'string' ? text : undefined
+    } catch (error) {
+      this.#judge.log.hookFailed(clientIp === undefined ? 'trust proxy' : 'clientIp', error)
+      return undefined
+    }
   }
 
   /**
@@ -197,23 +212,6 @@ class Gate {
       if (isThenable(result)) result.then(undefined, failed)
     } catch (error) {
       failed(error)
-    }
-  }
-
-  /**
-   * The result of code of the application, or nothing when it throws.
-   *
-   * @template T
-   * @param {string} name
-   * @param {() => T} call
-   * @returns {T | undefined}
-   */
-  #call(name, call) {
-    try {
-      return call()
-    } catch (error) {
-      this.#judge.log.hookFailed(name, error)
-      return undefined
     }
   }
 }
