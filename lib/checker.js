@@ -1,6 +1,6 @@
 'use strict'
 
-const { coded, shown } = require('./errors.js')
+const { checkedOptions, coded, refuseUnknownKeys, shown } = require('./errors.js')
 const { Judge, addon } = require('./judge.js')
 const { Log } = require('./log.js')
 const native = require('./native.js')
@@ -11,6 +11,12 @@ const { mostAddresses } = require('./vocabulary.js')
  * @import { CheckManyOptions, CheckOptions, Decision, RiskCheckerOptions, Stats } from '../index.js'
  * @import { NativeChecker } from './native.js'
  */
+
+/** What stands before a value that JSON cannot hold; the core then refuses it as what it was. */
+const FOREIGN = '\0'
+
+/** What one check may be told. */
+const CALL_OPTIONS = ['policy', 'route', 'signal']
 
 /** The addon's class; its methods are called through `addon`, because those here have the same names. */
 const Base = /** @type {new (setup: string) => object} */ (native.RiskChecker)
@@ -35,7 +41,7 @@ class RiskChecker extends Base {
    * @param {boolean} [testing] only `ip-risk/testing` passes it
    */
   constructor(options = {}, testing = false) {
-    const { logger, ...rest } = checkedObject(options, 'options')
+    const { logger, ...rest } = checkedOptions(options)
     const log = new Log(logger)
     super(toJson({ options: rest, surroundings: readSurroundings(), testing }))
     this.#judge = new Judge(this.#native, log)
@@ -111,20 +117,13 @@ class RiskChecker extends Base {
    */
   #contextOf(_text, options) {
     if (options === undefined) return 0
-    const { policy, route } = checkedObject(options, 'options')
+    const { policy, route } = checkedOptions(options)
+    refuseUnknownKeys(options, CALL_OPTIONS)
+    if (route !== undefined && typeof route !== 'string') {
+      throw coded('ERR_IP_RISK_ARGUMENT', `\`route\` must be a string, not ${shown(route)}`)
+    }
     return this.#judge.contextOf(policy, route)
   }
-}
-
-/**
- * @template {object} T
- * @param {T} value
- * @param {string} name
- * @returns {T}
- */
-function checkedObject(value, name) {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
-  throw coded('ERR_IP_RISK_ARGUMENT', `\`${name}\` must be an object, not ${shown(value)}`)
 }
 
 /** @param {string} ip */
@@ -135,7 +134,8 @@ function checkedText(ip) {
 
 /** @param {string[]} ips */
 function checkedTexts(ips) {
-  if (!Array.isArray(ips) || !ips.every((ip) => typeof ip === 'string')) {
+  // `every` would pass over holes.
+  if (!Array.isArray(ips) || Array.from(ips).some((ip) => typeof ip !== 'string')) {
     throw coded('ERR_IP_RISK_ARGUMENT', '`ips` must be an array of strings')
   }
   if (ips.length <= mostAddresses) return ips
@@ -179,14 +179,21 @@ function abortable(promise, signal) {
  * @param {object} value
  */
 function toJson(value) {
-  const isLost = (/** @type {unknown} */ item) =>
-    ['function', 'symbol', 'bigint'].includes(typeof item) ||
-    (typeof item === 'number' && !Number.isFinite(item))
   try {
-    return JSON.stringify(value, (_, item) => (isLost(item) ? `[${typeof item} ${shown(item)}]` : item))
+    return JSON.stringify(value, (_, item) => (isLost(item) ? FOREIGN + shown(item) : item))
   } catch {
     throw coded('ERR_IP_RISK_OPTION', 'the options must be plain data without circles')
   }
+}
+
+/** @param {unknown} item */
+function isLost(item) {
+  return (
+    ['function', 'symbol', 'bigint'].includes(typeof item) ||
+    (typeof item === 'number' && !Number.isFinite(item)) ||
+    item instanceof Map ||
+    item instanceof Set
+  )
 }
 
 exports.RiskChecker = RiskChecker

@@ -18,10 +18,24 @@ function coded(code, message) {
  *
  * @param {object} options
  * @param {string[]} known
+ * @param {string} [path] what leads to the options, with a dot at its end
  */
-function refuseUnknownKeys(options, known) {
+function refuseUnknownKeys(options, known, path = '') {
   const unknown = Object.keys(options).find((key) => !known.includes(key))
-  if (unknown !== undefined) native.refuseOption(unknown, known)
+  if (unknown !== undefined) native.refuseOption(path + unknown, unknown, known)
+}
+
+/**
+ * Options as an object. The message does not show what stands in their place, because that may be the key.
+ *
+ * @template {object} T
+ * @param {T} value
+ * @returns {T}
+ */
+function checkedOptions(value) {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  const type = value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`
+  throw coded('ERR_IP_RISK_ARGUMENT', `\`options\` must be an object, not ${type}`)
 }
 
 /**
@@ -30,10 +44,20 @@ function refuseUnknownKeys(options, known) {
  * @param {unknown} value
  */
 function shown(value) {
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value?.constructor?.name ?? value)
+  const text = written(value)
   return text.length > 60 ? `${text.slice(0, 60)}...` : text
 }
 
+/** @param {unknown} value */
+function written(value) {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'function') return `function ${value.name}`.trimEnd()
+  const isObject = typeof value === 'object' && value !== null
+  return isObject ? String(value.constructor?.name ?? 'object') : String(value)
+}
+
+exports.checkedOptions = checkedOptions
 exports.coded = coded
 exports.refuseUnknownKeys = refuseUnknownKeys
 exports.shown = shown

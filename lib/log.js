@@ -165,13 +165,13 @@ function readOption(option) {
   if (option === false) return { logger: undefined }
   const levels = /** @type {const} */ (['info', 'warn', 'error'])
   const object = /** @type {any} */ (option)
-  const isObject = typeof object === 'object' && object !== null
+  const isObject = typeof object === 'object' && object !== null && !Array.isArray(object)
   const addresses = isObject ? object.addresses : undefined
   if (isObject && levels.every((level) => typeof object[level] === 'function') && isChoice(addresses)) {
     return { logger: object, addresses }
   }
   if (isObject && levels.every((level) => object[level] === undefined)) {
-    refuseUnknownKeys(object, ['addresses'])
+    refuseUnknownKeys(object, ['addresses'], 'logger.')
     if (isChoice(addresses)) return { logger: consoleLogger, addresses }
     throw coded(
       'ERR_IP_RISK_OPTION',

@@ -1,7 +1,7 @@
 'use strict'
 
 const { RiskChecker, judgeOf, toJson } = require('./checker.js')
-const { coded, refuseUnknownKeys, shown } = require('./errors.js')
+const { checkedOptions, coded, refuseUnknownKeys, shown } = require('./errors.js')
 
 /**
  * @import { MiddlewareOptions } from '../index.js'
@@ -21,10 +21,7 @@ let sharedChecker
  * @param {MiddlewareOptions} options
  */
 function readOptions(options) {
-  if (typeof options !== 'object' || options === null) {
-    throw coded('ERR_IP_RISK_ARGUMENT', `\`options\` must be an object, not ${shown(options)}`)
-  }
-  refuseUnknownKeys(options, KNOWN_KEYS)
+  refuseUnknownKeys(checkedOptions(options), KNOWN_KEYS)
   for (const key of FUNCTION_KEYS) mustBe(options, key, 'function')
   mustBe(options, 'policy', 'string')
   mustBe(options, 'route', 'string')

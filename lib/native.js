@@ -25,7 +25,7 @@
  * @typedef {object} Native
  * @property {new (setup: string) => NativeChecker} RiskChecker
  * @property {() => string} vocabulary
- * @property {(key: string, known: string[]) => never} refuseOption
+ * @property {(path: string, key: string, known: string[]) => never} refuseOption
  * @property {(text: string) => string} canonicalAddress
  * @property {(text: string) => string} networkOf
  */

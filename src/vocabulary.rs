@@ -52,11 +52,11 @@ fn field_place(field: Field) -> Value {
     }
 }
 
-/// Throws the error for an option `key` that is none of the `known` ones.
+/// Throws the error for an option at `path` whose `key` is none of the `known` ones.
 #[napi(skip_typescript, catch_unwind)]
-pub fn refuse_option(key: String, known: Vec<String>) -> Result<()> {
+pub fn refuse_option(path: String, key: String, known: Vec<String>) -> Result<()> {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    Err(coded(&unknown_option(&key, &key, &known)))
+    Err(coded(&unknown_option(&path, &key, &known)))
 }
 
 /// The canonical spelling of an address, empty for text that is none.

@@ -1,7 +1,7 @@
 'use strict'
 
 const { RiskChecker } = require('../checker.js')
-const { coded, shown } = require('../errors.js')
+const { checkedOptions, coded, shown } = require('../errors.js')
 const { addon } = require('../judge.js')
 const { MockApi, startMockApi } = require('./mock-api.js')
 
@@ -14,10 +14,11 @@ const { MockApi, startMockApi } = require('./mock-api.js')
 const KEY = 'test-key'
 
 /**
- * @param {CreateTestCheckerOptions} [options]
+ * @param {CreateTestCheckerOptions} [written]
  * @returns {Promise<TestChecker>}
  */
-async function createTestChecker({ api, ...options } = {}) {
+async function createTestChecker(written = {}) {
+  const { api, ...options } = checkedOptions(written)
   refuseRealApi(options)
   if (api !== undefined && !(api instanceof MockApi)) {
     throw coded('ERR_IP_RISK_OPTION', `\`api\` must be what \`startMockApi()\` gives, not ${shown(api)}`)

@@ -1,0 +1,806 @@
+import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import { RiskChecker } from './support/package.mjs'
+import { randomFrom } from './support/random.mjs'
+import { assertDecision, NO_EVIDENCE } from './support/decisions.mjs'
+import { addressOf, makeChecker, publicAddress, startApi, startTestChecker, until } from './support/start.mjs'
+
+describe('a decision', () => {
+  test('has every field, first from the api and then from memory', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    const before = Date.now()
+    const first = await checker.check(addressOf('vpn'))
+    const after = Date.now()
+    const { checkedAt, ...rest } = first
+    assert.ok(checkedAt >= before && checkedAt <= after)
+    assert.deepEqual(rest, {
+      ip: '198.51.100.1',
+      score: 50,
+      band: 'elevated',
+      flags: {
+        threat_score: 50,
+        is_tor: false,
+        is_proxy: false,
+        proxy_confidence_score: 0,
+        is_residential_proxy: false,
+        is_vpn: true,
+        vpn_provider_names: ['Example VPN'],
+        vpn_confidence_score: 99,
+        vpn_last_seen: new Date(Date.now() - 86_400_000).toISOString().slice(0, 10),
+        is_relay: false,
+        is_anonymous: true,
+        is_known_attacker: false,
+        is_bot: false,
+        bot_confidence_score: 0,
+        is_known_good_bot: false,
+        is_spam: false,
+        is_cloud_provider: false,
+        is_corporate_gateway: false,
+      },
+      action: 'challenge',
+      wouldBe: 'challenge',
+      reasons: ['threshold_challenge'],
+      source: 'api',
+      provider: 'ipgeolocation',
+      stale: false,
+      degraded: false,
+      failedOpen: false,
+      failedClosed: false,
+      failure: null,
+      mode: 'enforce',
+      policy: 'login',
+    })
+    assert.deepEqual(await checker.check('198.51.100.1'), { ...first, source: 'memory' })
+    assert.equal(api.requestCount(), 1)
+  })
+
+  test('carries all 27 flags when the api says all 27', async (t) => {
+    const { checker } = await startTestChecker(t)
+    const { flags } = await checker.check(addressOf('everything'))
+    assert.equal(Object.keys(flags).length, 27)
+    assert.deepEqual(
+      [flags.relay_provider_name, flags.bot_type, flags.corporate_gateway_type, flags.proxy_provider_names],
+      ['Example Relay', 'SEARCH_ENGINE', 'secure_web_gateway', ['Example Proxy']],
+    )
+  })
+
+  test('leaves out what the api did not say', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.answer(publicAddress(1), { threat_score: 3, is_vpn: undefined, is_bot: undefined })
+    const { flags } = await checker.check(publicAddress(1))
+    assert.ok(!('is_vpn' in flags) && !('is_bot' in flags) && flags.is_tor === false)
+  })
+
+  test('has the flags of its own address, however many others there are', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    const random = randomFrom(7)
+    const answers = Array.from({ length: 1_500 }, () => ({
+      threat_score: random.below(101),
+      is_vpn: random.pick([true, false, undefined]),
+      is_spam: random.pick([true, false, undefined]),
+      bot_confidence_score: random.pick([0, 99, 100, undefined]),
+      vpn_last_seen: random.pick(['2000-01-02', '2026-02-28', '2100-12-31', '']),
+      cloud_provider_name: random.pick(['', 'Example Cloud', 'Überwolke', `cloud ${random.below(500)}`]),
+      vpn_provider_names: random.pick([[], ['Example VPN'], ['Example VPN', `vpn ${random.below(500)}`]]),
+    }))
+    answers.forEach((answer, index) => api.answer(publicAddress(index), answer))
+    const fields = Object.keys(answers[0])
+    const isSaid = (value) => value !== undefined && value.length !== 0
+    const said = (values) =>
+      Object.fromEntries(fields.map((field) => [field, values[field]]).filter(([, value]) => isSaid(value)))
+    for (const source of ['api', 'memory']) {
+      const decisions = await checker.checkMany(answers.map((_, index) => publicAddress(index)))
+      assert.ok(decisions.every((decision) => decision.source === source))
+      assert.deepEqual(
+        decisions.map(({ flags }) => said(flags)),
+        answers.map(said),
+      )
+    }
+    for (const [index, answer] of answers.entries()) {
+      assert.deepEqual(said((await checker.check(publicAddress(index))).flags), said(answer))
+    }
+  })
+
+  test('is plain data that can be logged, cloned and sent', async (t) => {
+    const { checker } = await startTestChecker(t)
+    for (const text of [addressOf('everything'), addressOf('503'), '10.0.0.1', 'foo']) {
+      const decision = await checker.check(text)
+      assert.deepEqual(structuredClone(decision), decision)
+      assert.deepEqual(JSON.parse(JSON.stringify(decision)), decision)
+    }
+  })
+
+  test('cannot be used to change another one', async (t) => {
+    const { checker } = await startTestChecker(t)
+    const decision = await checker.check(addressOf('vpn'))
+    assert.throws(() => (decision.flags.is_vpn = false), TypeError)
+    assert.throws(() => decision.flags.vpn_provider_names.push('Another VPN'), TypeError)
+    assert.throws(() => decision.reasons.push('another_reason'), TypeError)
+    decision.action = 'allow'
+    assert.equal((await checker.check(addressOf('vpn'))).action, 'challenge')
+  })
+
+  test('follows the edges of the bands and thresholds', async (t) => {
+    const { checker } = await startTestChecker(t)
+    for (const [score, band, action, reason] of [
+      [0, 'low', 'allow', 'below_thresholds'],
+      [19, 'low', 'allow', 'below_thresholds'],
+      [20, 'guarded', 'log', 'threshold_log'],
+      [44, 'guarded', 'log', 'threshold_log'],
+      [45, 'elevated', 'challenge', 'threshold_challenge'],
+      [79, 'elevated', 'challenge', 'threshold_challenge'],
+      [80, 'high', 'block', 'threshold_block'],
+      [100, 'high', 'block', 'threshold_block'],
+    ]) {
+      for (const name of [`score-${score}`, `ipv6-score-${score}`]) {
+        const decision = await checker.check(addressOf(name))
+        const expected = { score, band, action, wouldBe: action, reasons: [reason] }
+        assertDecision(decision, { ip: addressOf(name), ...expected })
+      }
+    }
+  })
+})
+
+describe('the address', () => {
+  for (const [what, text, ip, asked] of [
+    ['IPv4-mapped', '::ffff:198.51.100.1', '198.51.100.1', '198.51.100.1'],
+    ['IPv4-mapped in hexadecimal', '::FFFF:C633:6401', '198.51.100.1', '198.51.100.1'],
+    ['upper case and zeros', '2001:DB8:0:0045:0:0:0:1', '2001:db8:0:45::1', '2001:db8:0:45::1'],
+    ['6to4', '2002:c633:6401::1', '2002:c633:6401::1', '198.51.100.1'],
+    ['Teredo', '2001::8000:63bf:39cc:9bfe', '2001::8000:63bf:39cc:9bfe', '198.51.100.1'],
+    ['NAT64', '64:ff9b::198.51.100.1', '64:ff9b::c633:6401', '198.51.100.1'],
+  ]) {
+    test(`${what} is shown canonically and judged by what it stands for`, async (t) => {
+      const { checker, api } = await startTestChecker(t)
+      const decision = await checker.check(text)
+      assertDecision(decision, { ip, source: 'api' })
+      assert.deepEqual(api.requests[0].ips, [asked])
+      const again = await checker.check(asked)
+      assertDecision(again, { ip: asked, source: 'memory', score: decision.score })
+      assertDecision(await checker.check(text), { ip, source: 'memory' })
+      assert.ok(decision.score > 0)
+    })
+  }
+
+  test('of IPv6 shares what is known of its /64, but is asked about in full', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    assertDecision(await checker.check('2001:db8:0:45::1'), { source: 'api', score: 45 })
+    const neighbour = await checker.check('2001:db8:0:45:ffff::2')
+    assertDecision(neighbour, { ip: '2001:db8:0:45:ffff::2', source: 'memory', score: 45 })
+    assertDecision(await checker.check('2001:db8:0:46:ffff::2'), { source: 'api', score: 46 })
+    const asked = api.requests.flatMap(({ ips }) => ips)
+    assert.deepEqual(asked, ['2001:db8:0:45::1', '2001:db8:0:46:ffff::2'])
+  })
+
+  test('of IPv6 shares as many bits as `cache.ipv6Prefix` says', async (t) => {
+    const alone = await startTestChecker(t, { cache: { ipv6Prefix: 128 } })
+    await alone.checker.checkMany(['2001:db8:0:45::1', '2001:db8:0:45::2'])
+    assert.equal(alone.api.requestCount(), 2)
+    const together = await startTestChecker(t, { cache: { ipv6Prefix: 32 } })
+    await together.checker.check('2001:db8:0:45::1')
+    assertDecision(await together.checker.check('2001:db8:0:46::1'), { source: 'memory', score: 45 })
+  })
+
+  test('is refused unless the text is a plain one', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    for (const text of [
+      '',
+      ' ',
+      'foo',
+      'localhost',
+      '0177.0.0.1',
+      '0x7f.0.0.1',
+      '1.1',
+      '1.1.1',
+      '1.1.1.1.1',
+      '16843009',
+      '01.1.1.1',
+      '1.1.1.256',
+      '1.1.1.-1',
+      '1.1.1.1 ',
+      ' 1.1.1.1',
+      '\t1.1.1.1',
+      '1.1.1.1\n',
+      '1.1.1.1/32',
+      '1.1.1.1:80',
+      '1.1.1.1, 2.2.2.2',
+      '[::1]',
+      '[2606:4700::1]:443',
+      'fe80::1%eth0',
+      '2606:4700::1%1',
+      ':::',
+      '1::2::3',
+      '2606:4700::12345',
+      '::ffff:1.1.1.01',
+      '1:2:3:4:5:6:7:8:9',
+      '1.1.1.1\0',
+      '1.1.1.1\0.example',
+      '\0',
+      // Each ends in the byte of a digit, which a reader of low bytes would take for it.
+      '\u0131.1.1.1',
+      '1.1.1.\u0331',
+      // Digits of other scripts, full-width ones among them.
+      '\uff11.\uff11.\uff11.\uff11',
+      '\u0661.1.1.1',
+      '1\u30021\u30021\u30021',
+      '1.1.1.1\u200b',
+      '\ud800',
+      '1.1.1.1\udc00',
+      '\ud800.1.1.1',
+      '1'.repeat(100),
+      '1.1.1.1'.padEnd(1_000_000, ' '),
+      '1.1.1.1'.padStart(98, '0'),
+      'é'.repeat(49),
+      '💥'.repeat(24) + 'a',
+    ]) {
+      const expected = { ip: null, ...NO_EVIDENCE, source: 'none', failure: 'ERR_IP_RISK_INVALID_ADDRESS' }
+      const reasons = ['invalid_address']
+      const login = await checker.check(text)
+      assertDecision(login, { ...expected, reasons, action: 'challenge', degraded: false, failedOpen: false })
+      const payment = await checker.check(text, { policy: 'payment' })
+      assertDecision(payment, { ...expected, reasons, action: 'hold', failedClosed: true })
+      const [many] = await checker.checkMany([text])
+      assertDecision(many, { ...expected, reasons, action: 'challenge' })
+    }
+    assert.equal(api.requestCount(), 0)
+  })
+
+  test('in special-use space is answered here and never sent', async (t) => {
+    const api = await startApi(t)
+    const checker = makeChecker(t, api, { policies: { mfa: { onFailure: 'challenge' } } })
+    for (const ip of [
+      '0.0.0.0',
+      '10.1.2.3',
+      '100.64.0.1',
+      '127.0.0.1',
+      '169.254.1.1',
+      '172.16.0.1',
+      '192.0.2.80',
+      '192.168.1.1',
+      '198.18.0.1',
+      '198.51.100.4',
+      '203.0.113.11',
+      '224.0.0.1',
+      '255.255.255.255',
+      '::',
+      '::1',
+      '2001:db8:0:80::1',
+      'fc00::1',
+      'fe80::1',
+      'ff02::1',
+      // Private IPv4 inside 6to4 and NAT64.
+      '2002:a01:203::1',
+      '64:ff9b::a01:203',
+    ]) {
+      const expected = { ip, ...NO_EVIDENCE, source: 'special', failure: 'ERR_IP_RISK_SPECIAL_USE' }
+      const login = await checker.check(ip)
+      assertDecision(login, { ...expected, action: 'allow', reasons: ['failed_open', 'special_use'] })
+      assertDecision(login, { degraded: false, failedOpen: true, failedClosed: false })
+      const payment = await checker.check(ip, { policy: 'payment' })
+      assertDecision(payment, { ...expected, action: 'hold', reasons: ['failed_closed', 'special_use'] })
+      const mfa = await checker.check(ip, { policy: 'mfa' })
+      assertDecision(mfa, { ...expected, action: 'challenge', reasons: ['failed_challenge', 'special_use'] })
+    }
+    assert.equal(api.requestCount(), 0)
+  })
+})
+
+describe('peek', () => {
+  test('answers from lists, special-use space and memory, and else with null', async (t) => {
+    const deny = ['198.51.100.7']
+    const { checker, api, advance } = await startTestChecker(t, { policies: { login: { deny } } })
+    assert.equal(checker.peek(addressOf('vpn')), null)
+    assertDecision(checker.peek('198.51.100.7'), { action: 'block', source: 'list', reasons: ['deny_list'] })
+    assertDecision(checker.peek('10.0.0.1'), { source: 'special' })
+    assertDecision(checker.peek('foo'), { ip: null, reasons: ['invalid_address'] })
+    const checked = await checker.check(addressOf('vpn'))
+    assert.deepEqual(checker.peek(addressOf('vpn')), { ...checked, source: 'memory' })
+    assertDecision(checker.peek(addressOf('vpn'), { policy: 'payment' }), { policy: 'payment' })
+    assert.equal(api.requestCount(), 1)
+    advance(300_001)
+    assert.equal(checker.peek(addressOf('vpn')), null)
+  })
+
+  test('counts nothing, tells nobody and writes nothing', async (t) => {
+    const lines = []
+    const write = (_details, message) => lines.push(message)
+    const logger = { info: write, warn: write, error: write }
+    const { checker } = await startTestChecker(t, { logger })
+    await checker.check(addressOf('score-80'))
+    assert.deepEqual(lines, ['block'])
+    const before = checker.stats()
+    const published = []
+    const listen = (decision) => published.push(decision)
+    subscribe('ip-risk:decision', listen)
+    for (const ip of [addressOf('score-80'), '10.0.0.1', 'foo']) checker.peek(ip)
+    unsubscribe('ip-risk:decision', listen)
+    assert.deepEqual(checker.stats(), before)
+    assert.deepEqual([published, lines], [[], ['block']])
+  })
+})
+
+describe('checkMany', () => {
+  test('keeps the order, and judges invalid and failing addresses among the others', async (t) => {
+    const { checker } = await startTestChecker(t)
+    const ips = [addressOf('score-80'), 'foo', addressOf('503'), '10.0.0.1', addressOf('404'), '192.0.2.20']
+    const decisions = await checker.checkMany(ips)
+    assert.deepEqual(
+      decisions.map(({ ip, score, action, failure }) => [ip, score, action, failure]),
+      [
+        ['192.0.2.80', 80, 'block', null],
+        [null, 0, 'challenge', 'ERR_IP_RISK_INVALID_ADDRESS'],
+        ['203.0.113.11', 0, 'allow', 'ERR_IP_RISK_UPSTREAM_STATUS'],
+        ['10.0.0.1', 0, 'allow', 'ERR_IP_RISK_SPECIAL_USE'],
+        ['203.0.113.4', 0, 'allow', null],
+        ['192.0.2.20', 20, 'log', null],
+      ],
+    )
+  })
+
+  test('gives each the decision that check gives', async (t) => {
+    const { checker } = await startTestChecker(t)
+    const ips = [addressOf('everything'), addressOf('vpn'), '2002:c633:6401::1', '::ffff:192.0.2.45', 'foo']
+    await checker.checkMany(ips)
+    const options = { policy: 'payment' }
+    const one = await Promise.all(ips.map((ip) => checker.check(ip, options)))
+    assert.deepEqual(await checker.checkMany(ips, options), one)
+  })
+
+  test('pays once for an address however often it stands in the list', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 5
+    const ips = Array.from({ length: 500 }, (_, index) => `192.0.2.${index % 10}`)
+    const decisions = await checker.checkMany(ips)
+    assert.deepEqual(
+      decisions.map(({ score }) => score),
+      ips.map((_, index) => index % 10),
+    )
+    assert.equal(api.requestCount(), 10)
+    assert.equal(checker.stats().upstream.credits, 20)
+  })
+
+  test('gives a decision for every one of 50,000 addresses, and refuses more', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    await checker.check('192.0.2.45')
+    const most = Array.from({ length: 50_000 }, () => '192.0.2.45')
+    const decisions = await checker.checkMany(most)
+    assert.equal(decisions.length, 50_000)
+    assert.ok(decisions.every(({ score, source }) => score === 45 && source === 'memory'))
+    const refused = checker.checkMany([...most, '192.0.2.46'])
+    await assert.rejects(refused, { code: 'ERR_IP_RISK_ARGUMENT', message: /50000.*50001/ })
+    assert.equal(api.requestCount(), 1)
+  })
+
+  test('answers an empty list with an empty one', async (t) => {
+    const { checker } = await startTestChecker(t)
+    assert.deepEqual(await checker.checkMany([]), [])
+  })
+
+  test('judges by the given policy and route', async (t) => {
+    const policies = { api: { deny: [{ cidr: '192.0.2.1', routes: ['/transfer'] }] } }
+    const { checker } = await startTestChecker(t, { policies })
+    const actions = async (options) => (await checker.checkMany(['192.0.2.1'], options))[0].action
+    assert.equal(await actions({ policy: 'api', route: '/transfer' }), 'block')
+    assert.equal(await actions({ policy: 'api', route: '/other' }), 'allow')
+    assert.equal(await actions({ route: '/transfer' }), 'allow')
+  })
+})
+
+describe('an abort signal', () => {
+  const reason = new Error('the client went away')
+
+  for (const method of ['check', 'checkMany']) {
+    const call = (checker, ip, signal) => checker[method](method === 'check' ? ip : [ip], { signal })
+
+    test(`that has aborted before makes ${method} reject without asking anybody`, async (t) => {
+      const { checker, api } = await startTestChecker(t)
+      await assert.rejects(call(checker, addressOf('vpn'), AbortSignal.abort(reason)), reason)
+      assert.equal(api.requestCount(), 0)
+    })
+
+    test(`that aborts during ${method} makes it reject, and the look-up still fills the cache`, async (t) => {
+      const { checker, api } = await startTestChecker(t)
+      api.latencyMs = 100
+      const controller = new AbortController()
+      const aborted = call(checker, addressOf('vpn'), controller.signal)
+      await until(() => api.requestCount() === 1)
+      controller.abort(reason)
+      await assert.rejects(aborted, reason)
+      assert.equal(checker.peek(addressOf('vpn')), null)
+      assertDecision(await checker.check(addressOf('vpn')), { score: 50, source: 'api' })
+      assertDecision(await checker.check(addressOf('vpn')), { score: 50, source: 'memory' })
+      assert.equal(api.requestCount(), 1)
+    })
+  }
+
+  test('that never aborts changes nothing, also afterwards', async (t) => {
+    const { checker } = await startTestChecker(t)
+    const controller = new AbortController()
+    const { signal } = controller
+    assertDecision(await checker.check(addressOf('vpn'), { signal }), { score: 50 })
+    assertDecision(await checker.check(addressOf('vpn'), { signal }), { source: 'memory' })
+    controller.abort(reason)
+  })
+
+  test('ends the waiting of its own check only', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 50
+    const controller = new AbortController()
+    const aborted = checker.check(addressOf('vpn'), { signal: controller.signal })
+    const other = checker.check(addressOf('vpn'))
+    controller.abort(reason)
+    await assert.rejects(aborted, reason)
+    assertDecision(await other, { score: 50 })
+  })
+})
+
+describe('invalidate', () => {
+  test('forgets one address in any spelling', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    const [ip, other] = [addressOf('vpn'), addressOf('tor')]
+    await checker.checkMany([ip, other])
+    for (const spelling of [ip, '::ffff:198.51.100.1', '2002:c633:6401::1']) {
+      assert.equal(await checker.invalidate(spelling), undefined)
+      assertDecision(await checker.check(ip), { source: 'api' })
+      assertDecision(await checker.check(other), { source: 'memory' })
+    }
+    assert.equal(api.requestCount(ip), 4)
+  })
+
+  test('forgets everything without an address, and ignores text that is none', async (t) => {
+    const { checker } = await startTestChecker(t)
+    const ips = [addressOf('vpn'), addressOf('tor')]
+    await checker.checkMany(ips)
+    await checker.invalidate('foo')
+    for (const ip of ips) assertDecision(await checker.check(ip), { source: 'memory' })
+    await checker.invalidate()
+    for (const ip of ips) assertDecision(await checker.check(ip), { source: 'api' })
+  })
+
+  test('leaves no stale evidence behind', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    await checker.check(addressOf('score-80'))
+    await checker.invalidate(addressOf('score-80'))
+    api.fault({ status: 503 })
+    assertDecision(await checker.check(addressOf('score-80')), { source: 'none', failedOpen: true })
+  })
+
+  test('holds for all checkers that share the cache', async (t) => {
+    const api = await startApi(t)
+    const [one, other] = [makeChecker(t, api), makeChecker(t, api)]
+    await one.check(publicAddress(1))
+    assertDecision(await other.check(publicAddress(1)), { source: 'memory' })
+    await other.invalidate(publicAddress(1))
+    assertDecision(await one.check(publicAddress(1)), { source: 'api' })
+  })
+})
+
+describe('stats', () => {
+  test('count what was decided, by policy', async (t) => {
+    const policies = { watch: { mode: 'log-only' } }
+    const { checker } = await startTestChecker(t, { policies })
+    await checker.checkMany(['192.0.2.0', '192.0.2.20', '192.0.2.45', '192.0.2.80', '192.0.2.80', 'foo'])
+    await checker.check('10.0.0.1')
+    await checker.checkMany(['192.0.2.80', '192.0.2.45', '192.0.2.0'], { policy: 'watch' })
+    await checker.checkMany(['foo', addressOf('503')], { policy: 'payment' })
+    const { login, watch, payment, ...others } = checker.stats().policies
+    assert.deepEqual(others, {})
+    const counts = { allow: 2, log: 1, challenge: 2, block: 2, hold: 0 }
+    assert.deepEqual([login.action, login.wouldBe], [counts, counts])
+    assert.deepEqual(watch.action, { allow: 3, log: 0, challenge: 0, block: 0, hold: 0 })
+    assert.deepEqual(watch.wouldBe, { allow: 1, log: 0, challenge: 1, block: 1, hold: 0 })
+    assert.deepEqual(payment.action, { allow: 0, log: 0, challenge: 0, block: 0, hold: 2 })
+  })
+
+  test('have a histogram of real scores only', async (t) => {
+    const { checker } = await startTestChecker(t, { policies: { login: { deny: ['192.0.2.7'] } } })
+    const without = ['foo', '10.0.0.1', '192.0.2.7', addressOf('503'), addressOf('404')]
+    await checker.checkMany(['192.0.2.0', '192.0.2.80', '192.0.2.80', '192.0.2.100', ...without])
+    const { histogram } = checker.stats().policies.login
+    assert.equal(histogram.length, 101)
+    const filled = histogram.flatMap((count, score) => (count === 0 ? [] : [[score, count]]))
+    assert.deepEqual(filled, [
+      [0, 1],
+      [80, 2],
+      [100, 1],
+    ])
+  })
+
+  test('count the cache and the calls', async (t) => {
+    const { checker, api, advance } = await startTestChecker(t)
+    const before = Date.now()
+    await checker.checkMany(['192.0.2.45', '192.0.2.80'])
+    await checker.check('192.0.2.45')
+    advance(300_001)
+    api.fault({ status: 503 }, { times: 1 })
+    await checker.check('192.0.2.45')
+    const { cache, upstream } = checker.stats()
+    assert.deepEqual(cache, { entries: 2, hits: 1, staleAnswers: 1 })
+    const { lastFailure, lastSuccessAt, ...counts } = upstream
+    const failures = { ERR_IP_RISK_UPSTREAM_STATUS: 1 }
+    assert.deepEqual(counts, { calls: 3, coalesced: 0, inFlight: 0, credits: 4, failures })
+    assert.equal(lastFailure.code, 'ERR_IP_RISK_UPSTREAM_STATUS')
+    assert.ok(lastFailure.advice.length > 0 && lastFailure.at > lastSuccessAt && lastSuccessAt >= before)
+  })
+
+  test('begin with nothing', async (t) => {
+    const { checker } = await startTestChecker(t)
+    const { policies, cache, upstream } = checker.stats()
+    assert.deepEqual(Object.keys(policies).sort(), ['login', 'payment'])
+    assert.ok(policies.login.histogram.every((count) => count === 0))
+    assert.deepEqual(cache, { entries: 0, hits: 0, staleAnswers: 0 })
+    const none = { calls: 0, coalesced: 0, inFlight: 0, credits: 0, failures: {} }
+    assert.deepEqual(upstream, { ...none, lastFailure: null, lastSuccessAt: null })
+  })
+
+  test('show how many calls are under way', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 50
+    const checks = Promise.all([checker.check('192.0.2.1'), checker.check('192.0.2.2')])
+    await until(() => api.requestCount() === 2)
+    assert.equal(checker.stats().upstream.inFlight, 2)
+    await checks
+    assert.equal(checker.stats().upstream.inFlight, 0)
+  })
+})
+
+describe('the diagnostics channel `ip-risk:decision`', () => {
+  test('carries every decision that is given to somebody', async (t) => {
+    const { checker } = await startTestChecker(t)
+    const published = []
+    const listen = (decision, name) => published.push([name, decision])
+    subscribe('ip-risk:decision', listen)
+    t.after(() => unsubscribe('ip-risk:decision', listen))
+    const given = []
+    for (const ip of [addressOf('vpn'), addressOf('vpn'), addressOf('503'), '10.0.0.1', 'foo']) {
+      given.push(await checker.check(ip))
+    }
+    given.push(...(await checker.checkMany(['192.0.2.1', '192.0.2.80'])))
+    assert.deepEqual(
+      published,
+      given.map((decision) => ['ip-risk:decision', decision]),
+    )
+  })
+})
+
+describe('a mistake of the caller', () => {
+  const mistakes = [
+    undefined,
+    null,
+    5,
+    true,
+    {},
+    [],
+    ['1.1.1.1'],
+    Symbol('ip'),
+    1n,
+    new Date(0),
+    () => '1.1.1.1',
+  ]
+
+  test('in the address rejects, and does not throw', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    for (const ip of mistakes) {
+      const message = /`ip` must be a string/
+      await assert.rejects(checker.check(ip), { code: 'ERR_IP_RISK_ARGUMENT', message })
+      assert.throws(() => checker.peek(ip), { code: 'ERR_IP_RISK_ARGUMENT', message })
+      if (ip === undefined) continue
+      await assert.rejects(checker.invalidate(ip), { code: 'ERR_IP_RISK_ARGUMENT', message })
+    }
+    await assert.rejects(checker.check(), { code: 'ERR_IP_RISK_ARGUMENT' })
+    assert.equal(api.requestCount(), 0)
+  })
+
+  test('in the list rejects', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    for (const ips of [
+      undefined,
+      null,
+      '1.1.1.1',
+      { length: 1 },
+      new Set(['1.1.1.1']),
+      ['192.0.2.1', 5],
+      [null],
+    ]) {
+      const expected = { code: 'ERR_IP_RISK_ARGUMENT', message: /`ips` must be an array of strings/ }
+      await assert.rejects(checker.checkMany(ips), expected)
+    }
+    assert.equal(api.requestCount(), 0)
+  })
+
+  test('in a list with holes rejects as any other', async (t) => {
+    const { checker } = await startTestChecker(t)
+    const holes = ['192.0.2.1']
+    holes[2] = '192.0.2.2'
+    await assert.rejects(checker.checkMany(holes), { code: 'ERR_IP_RISK_ARGUMENT' })
+  })
+
+  test('in the options rejects', async (t) => {
+    const { checker } = await startTestChecker(t)
+    for (const [options, message] of [
+      [null, /`options` must be an object/],
+      ['payment', /`options` must be an object/],
+      [5, /`options` must be an object/],
+      [[], /`options` must be an object/],
+      [{ signal: {} }, /`signal` must be an AbortSignal/],
+      [{ signal: null }, /`signal` must be an AbortSignal/],
+    ]) {
+      const expected = { code: 'ERR_IP_RISK_ARGUMENT', message }
+      await assert.rejects(checker.check('192.0.2.1', options), expected)
+      await assert.rejects(checker.checkMany(['192.0.2.1'], options), expected)
+    }
+  })
+
+  test('in the name of an option is not taken for no option', async (t) => {
+    const { checker } = await startTestChecker(t)
+    const expected = { code: 'ERR_IP_RISK_UNKNOWN_OPTION', message: /`polcy`.*`policy`/ }
+    await assert.rejects(checker.check('192.0.2.1', { polcy: 'payment' }), expected)
+    await assert.rejects(checker.checkMany(['192.0.2.1'], { polcy: 'payment' }), expected)
+    assert.throws(() => checker.peek('192.0.2.1', { polcy: 'payment' }), expected)
+  })
+
+  test('in the route rejects', async (t) => {
+    const { checker } = await startTestChecker(t)
+    for (const route of [5, null, /login/, ['/login']]) {
+      const expected = { code: 'ERR_IP_RISK_ARGUMENT', message: /`route` must be a string/ }
+      await assert.rejects(checker.check('192.0.2.1', { route }), expected)
+    }
+  })
+
+  test('in the name of the policy rejects, and the names that exist are said', async (t) => {
+    const { checker } = await startTestChecker(t, { policies: { admin: {} } })
+    for (const policy of ['', 'Login', 'logn', 'constructor', '__proto__', null, 5]) {
+      const message = /no policy is called `.*`; known are `login`, `payment`, `admin`/
+      const expected = { code: 'ERR_IP_RISK_UNKNOWN_POLICY', message }
+      await assert.rejects(checker.check('192.0.2.1', { policy }), expected)
+      await assert.rejects(checker.checkMany([], { policy }), expected)
+      assert.throws(() => checker.peek('192.0.2.1', { policy }), expected)
+    }
+  })
+
+  test('in what a method is called on does not crash', async () => {
+    for (const method of ['check', 'peek', 'checkMany', 'invalidate', 'stats', 'close']) {
+      const call = async () => RiskChecker.prototype[method].call({}, '1.1.1.1')
+      await assert.rejects(call)
+    }
+    assert.throws(() => RiskChecker(), TypeError)
+  })
+})
+
+describe('a closed checker', () => {
+  test('rejects everything with a code, but for closing again', async (t) => {
+    const { checker } = await startTestChecker(t)
+    assert.equal(await checker.close(), undefined)
+    assert.equal(await checker.close(), undefined)
+    const expected = { code: 'ERR_IP_RISK_CLOSED', message: /make a new one/ }
+    await assert.rejects(checker.check('192.0.2.1'), expected)
+    await assert.rejects(checker.check('foo', { policy: 'payment' }), expected)
+    await assert.rejects(checker.check('192.0.2.1', { policy: 'unknown' }), expected)
+    await assert.rejects(checker.checkMany(['192.0.2.1']), expected)
+    await assert.rejects(checker.checkMany([]), expected)
+    await assert.rejects(checker.invalidate(), expected)
+    assert.throws(() => checker.peek('192.0.2.1'), expected)
+    assert.throws(() => checker.stats(), expected)
+  })
+
+  test('leaves the checkers that share its engine working', async (t) => {
+    const api = await startApi(t)
+    const [one, other] = [makeChecker(t, api), makeChecker(t, api)]
+    await one.check(publicAddress(1))
+    await one.close()
+    assertDecision(await other.check(publicAddress(1)), { source: 'memory' })
+    assertDecision(await other.check(publicAddress(2)), { source: 'api' })
+  })
+
+  test('forgets its cache when it was the last', async (t) => {
+    const api = await startApi(t)
+    for (const calls of [1, 2]) {
+      const checker = makeChecker(t, api)
+      await checker.check(publicAddress(1))
+      await checker.close()
+      assert.equal(api.requestCount(), calls)
+    }
+  })
+
+  test('is closed by Symbol.asyncDispose', async (t) => {
+    const { checker } = await startTestChecker(t)
+    await checker[Symbol.asyncDispose]()
+    await assert.rejects(checker.check('192.0.2.1'), { code: 'ERR_IP_RISK_CLOSED' })
+  })
+
+  test('gives the checks that are under way their answers first', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 50
+    const seen = []
+    const one = checker.check(addressOf('vpn')).then(({ score }) => seen.push(score))
+    const many = checker.checkMany(['192.0.2.1', '192.0.2.2']).then(({ length }) => seen.push(length))
+    await checker.close()
+    assert.deepEqual(seen.sort(), [2, 50])
+    await Promise.all([one, many])
+  })
+})
+
+describe('one call is made', () => {
+  test('for 1,000 simultaneous checks of one new address', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 50
+    const checks = Array.from({ length: 1_000 }, () => checker.check(addressOf('vpn')))
+    const decisions = await Promise.all(checks)
+    assert.ok(decisions.every(({ score }) => score === 50))
+    assert.equal(api.requestCount(), 1)
+    assert.equal(checker.stats().upstream.coalesced, 999)
+    assert.equal(checker.stats().policies.login.histogram[50], 1_000)
+  })
+
+  test('for simultaneous checks that fail together, and another for the next check', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 50
+    api.fault({ status: 503 }, { times: 1 })
+    const checks = Array.from({ length: 100 }, () => checker.check(addressOf('vpn')))
+    const decisions = await Promise.all(checks)
+    assert.ok(decisions.every(({ failure }) => failure === 'ERR_IP_RISK_UPSTREAM_STATUS'))
+    assert.equal(api.requestCount(), 1)
+    assertDecision(await checker.check(addressOf('vpn')), { score: 50 })
+  })
+
+  test('for different policies that ask at once', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 20
+    const ip = addressOf('503')
+    const checks = [checker.check(ip), checker.check(ip, { policy: 'payment' })]
+    const actions = (await Promise.all(checks)).map(({ action }) => action)
+    assert.deepEqual(actions, ['allow', 'hold'])
+    assert.equal(api.requestCount(), 1)
+  })
+
+  test('for checkers with equal options, whatever their policies', async (t) => {
+    const api = await startApi(t)
+    const one = makeChecker(t, api)
+    const other = makeChecker(t, api, { policies: { login: { mode: 'log-only' } } })
+    const apart = makeChecker(t, api, { cache: { ttlMs: 1_000 } })
+    await one.check(publicAddress(1))
+    assertDecision(await other.check(publicAddress(1)), { source: 'memory', mode: 'log-only' })
+    assert.equal(api.requestCount(), 1)
+    assertDecision(await apart.check(publicAddress(1)), { source: 'api' })
+  })
+
+  test('for checks in several worker threads, which also share the cache', async (t) => {
+    const api = await startApi(t)
+    api.latencyMs = 300
+    const workers = await Promise.all(Array.from({ length: 4 }, () => startWorker(t, api)))
+    const checkAll = () => Promise.all(workers.map((worker) => askWorker(worker, publicAddress(1))))
+    const first = await checkAll()
+    assert.deepEqual(
+      first.map(({ source, failure }) => [source, failure]),
+      workers.map(() => ['api', null]),
+    )
+    assert.equal(api.requestCount(), 1)
+    const second = await checkAll()
+    assert.ok(second.every(({ source }) => source === 'memory'))
+    const here = makeChecker(t, api)
+    assertDecision(await here.check(publicAddress(1)), { source: 'memory' })
+    assert.equal(here.stats().upstream.coalesced, 3)
+    assert.equal(api.requestCount(), 1)
+  })
+})
+
+/** A worker thread with a checker of its own. */
+async function startWorker(t, api) {
+  const file = fileURLToPath(new URL('support/checker-worker.mjs', import.meta.url))
+  const options = { apiKey: 'test-key', endpoint: api.url, logger: false }
+  const worker = new Worker(file, { workerData: { options } })
+  t.after(() => worker.terminate())
+  await once(worker, 'message')
+  return worker
+}
+
+/** The decision of the worker's checker. */
+async function askWorker(worker, ip) {
+  worker.postMessage(ip)
+  const [decision] = await once(worker, 'message')
+  return decision
+}
