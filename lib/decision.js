@@ -172,6 +172,17 @@ function warningOf(words, at = 0) {
   return warning === 0 ? undefined : codes[warning - 1]
 }
 
+/**
+ * Writes another failure into the words of one decision.
+ *
+ * @param {Uint32Array} words
+ * @param {number} code the place of the code in the vocabulary
+ */
+function writeFailure(words, code) {
+  words[FAILURE] = (words[FAILURE] & ~255) | (code + 1)
+}
+
 exports.DecisionReader = DecisionReader
 exports.provenanceOf = provenanceOf
 exports.warningOf = warningOf
+exports.writeFailure = writeFailure

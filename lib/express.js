@@ -38,17 +38,18 @@ class Gate {
     const { skip } = this.#options
     if (skip === undefined) return this.#judgeRequest(request, response, next)
     const settle = (/** @type {unknown} */ result) => this.#judgeUnless(result, request, response, next)
+    const settleLater = (/** @type {unknown} */ result) => this.#contain(() => settle(result))
     const failed = (/** @type {unknown} */ error) => {
       this.#judge.log.hookFailed('skip', error)
-      settle(false)
+      return false
     }
     let isSkipped
     try {
       isSkipped = skip(request)
     } catch (error) {
-      return failed(error)
+      isSkipped = failed(error)
     }
-    if (isThenable(isSkipped)) isSkipped.then(settle, failed)
+    if (isThenable(isSkipped)) isSkipped.then(undefined, failed).then(settleLater)
     else settle(isSkipped)
   }
 
@@ -60,12 +61,7 @@ class Gate {
    */
   #judgeUnless(isSkipped, request, response, next) {
     if (isSkipped !== true) return this.#judgeRequest(request, response, next)
-    let decision
-    try {
-      decision = this.#judge.skipped(this.#addressOf(request) ?? '', this.#context)
-    } catch (error) {
-      decision = this.#judge.failed(this.#context, FACTS.framework, error)
-    }
+    const decision = this.#judge.skipped(this.#addressOf(request) ?? '', this.#context)
     this.#settle(decision, request, response, next)
   }
 
@@ -85,12 +81,9 @@ class Gate {
       decision = this.#judge.failed(context, facts, error)
     }
     if (decision !== undefined) return this.#settle(decision, request, response, next)
-    const settle = (/** @type {unknown} */ later) => this.#settle(later, request, response, next)
-    const failed = (/** @type {unknown} */ error) => this.#judge.log.hookFailed('next', error)
-    this.#judge
-      .decideLater(text ?? '', context, facts)
-      .then(settle)
-      .catch(failed)
+    this.#judge.decideLater(text ?? '', context, facts).then((later) => {
+      this.#contain(() => this.#settle(later, request, response, next))
+    })
   }
 
   /**
@@ -102,6 +95,7 @@ class Gate {
     try {
       // A `trust proxy` function of the application runs inside `request.ip`.
       const text = clientIp === undefined ? (request.ip ?? request.socket?.remoteAddress) : clientIp(request)
+      if (isThenable(text)) text.then(undefined, (error) => this.#judge.log.hookFailed('clientIp', error))
       return typeof text === 'string' ? text : undefined
     } catch (error) {
       this.#judge.log.hookFailed(clientIp === undefined ? 'trust proxy' : 'clientIp', error)
@@ -209,9 +203,23 @@ class Gate {
     }
     try {
       const result = call()
-      if (isThenable(result)) result.then(undefined, failed)
+      if (isThenable(result)) result.then(undefined, (error) => this.#contain(() => failed(error)))
     } catch (error) {
       failed(error)
+    }
+  }
+
+  /**
+   * Runs what comes after a wait. There is nobody to throw to any more: Express catches what `next` throws, and for
+   * others it is reported and ends no process.
+   *
+   * @param {() => void} call
+   */
+  #contain(call) {
+    try {
+      call()
+    } catch (error) {
+      this.#judge.log.hookFailed('next', error)
     }
   }
 }
@@ -225,10 +233,13 @@ class Gate {
  */
 function refuse(response, status, error) {
   if (response.headersSent) return
+  const body = JSON.stringify({ error })
   response.statusCode = status
   response.setHeader('Cache-Control', 'no-store')
   response.setHeader('Content-Type', 'application/json; charset=utf-8')
-  response.end(JSON.stringify({ error }))
+  // Without it, the connection ends after a HEAD.
+  response.setHeader('Content-Length', String(body.length))
+  response.end(body)
 }
 
 /**

@@ -1,11 +1,11 @@
 'use strict'
 
 const { channel } = require('node:diagnostics_channel')
-const { DecisionReader, provenanceOf, warningOf } = require('./decision.js')
+const { DecisionReader, provenanceOf, warningOf, writeFailure } = require('./decision.js')
 const { coded } = require('./errors.js')
 const native = require('./native.js')
 const { Policies, contextOf } = require('./policies.js')
-const { facts: FACTS, words: WORDS } = require('./vocabulary.js')
+const { codes, facts: FACTS, words: WORDS } = require('./vocabulary.js')
 
 /**
  * @import { Decision, ErrorCode, RequestDecision } from '../index.js'
@@ -34,7 +34,7 @@ class Judge {
   #reader = new DecisionReader(this.#policies)
   /** @type {Set<Promise<unknown>>} */
   #underWay = new Set()
-  /** @type {Outcome[]} by policy: what it answers when judging itself fails */
+  /** @type {Outcome[]} by policy: what it answers when judging itself fails, and when it is skipped */
   #fallbacks = []
   #lastNames = () => addon.lastNames.call(this.#native)
 
@@ -85,7 +85,7 @@ class Judge {
   #readPolicies() {
     const count = this.#policies.update(addon.policies.call(this.#native))
     while (this.#fallbacks.length < count) {
-      this.#fallbacks.push(addon.fallback.call(this.#native, this.#fallbacks.length))
+      this.#fallbacks.push(addon.fallbacks.call(this.#native, this.#fallbacks.length))
     }
   }
 
@@ -142,8 +142,13 @@ class Judge {
    * @param {number} context
    */
   skipped(text, context) {
-    const [words, addresses, names] = addon.skipped.call(this.#native, text, context)
-    return this.#deliver(words, 0, addresses[0], (id) => names[id], FACTS.framework)
+    try {
+      const [words, addresses, names] = addon.skipped.call(this.#native, text, context)
+      return this.#deliver(words, 0, addresses[0], (id) => names[id], FACTS.framework)
+    } catch {
+      const [words] = this.#fallbacks[context & 0xffff]
+      return this.#deliver(words, WORDS, '', () => null, FACTS.framework)
+    }
   }
 
   /**
@@ -154,11 +159,10 @@ class Judge {
    * @param {unknown} error
    */
   failed(context, facts, error) {
-    const [words] = this.#fallbacks[context & 0xffff]
-    const decision = this.#deliver(words, 0, '', () => null, facts)
-    const { code } = /** @type {{ code?: ErrorCode }} */ (error ?? {})
-    if (code === 'ERR_IP_RISK_CLOSED') decision.failure = code
-    return decision
+    const words = this.#fallbacks[context & 0xffff][0].slice(0, WORDS)
+    const code = codes.indexOf(/** @type {{ code?: any } | undefined} */ (error)?.code)
+    if (code !== -1) writeFailure(words, code)
+    return this.#deliver(words, 0, '', () => null, facts)
   }
 
   /**

@@ -1,5 +1,6 @@
 'use strict'
 
+const { inspect } = require('node:util')
 const { coded, refuseUnknownKeys, shown } = require('./errors.js')
 const { networkOf } = require('./native.js')
 const { advice, codes } = require('./vocabulary.js')
@@ -32,10 +33,23 @@ function line(details, message) {
   return [`ip-risk: ${message}`, ...values].join(' ')
 }
 
-/** @param {unknown} value */
+/**
+ * A value on one line and in plain characters, so that nothing in it can pass for another line.
+ *
+ * @param {unknown} value
+ */
 function plain(value) {
-  if (value instanceof Error) return JSON.stringify(value.stack ?? value.message)
-  return Array.isArray(value) ? value.join(',') : String(value)
+  const text = written(value)
+  const escape = (/** @type {string} */ character) =>
+    `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return /^[!-~]*$/.test(text) ? text : JSON.stringify(text).replaceAll(/[^ -~]/g, escape)
+}
+
+/** @param {unknown} value */
+function written(value) {
+  if (Array.isArray(value)) return value.join(',')
+  const isObject = typeof value === 'object' && value !== null
+  return isObject ? inspect(value, { breakLength: Infinity, customInspect: false, depth: 1 }) : String(value)
 }
 
 /**
@@ -77,7 +91,7 @@ class Log {
    * @param {ErrorCode} code
    */
   warnOnce(code) {
-    if (warned.has(code)) return
+    if (this.#logger === undefined || warned.has(code)) return
     warned.add(code)
     this.#write('warn', { code }, adviceFor(code))
   }
@@ -148,11 +162,17 @@ class Log {
   #write(level, details, message) {
     if (this.#logger === undefined || this.#isBroken) return
     try {
-      this.#logger[level](details, message)
+      const result = /** @type {any} */ (this.#logger[level](details, message))
+      if (typeof result?.then === 'function') result.then(undefined, this.#giveUp)
     } catch (error) {
-      this.#isBroken = true
-      consoleLogger.error({ error }, 'the logger failed and is not used any more')
+      this.#giveUp(error)
     }
+  }
+
+  #giveUp = (/** @type {unknown} */ error) => {
+    if (this.#isBroken) return
+    this.#isBroken = true
+    consoleLogger.error({ error }, 'the logger failed and is not used any more')
   }
 }
 

@@ -21,6 +21,9 @@ let sharedChecker
  * @param {MiddlewareOptions} options
  */
 function readOptions(options) {
+  if (options instanceof RiskChecker) {
+    throw coded('ERR_IP_RISK_ARGUMENT', '`options` is a checker; pass it as the option `checker`')
+  }
   refuseUnknownKeys(checkedOptions(options), KNOWN_KEYS)
   for (const key of FUNCTION_KEYS) mustBe(options, key, 'function')
   mustBe(options, 'policy', 'string')

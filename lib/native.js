@@ -15,7 +15,7 @@
  * @property {(words: Uint32Array) => Evaluate} evaluator
  * @property {() => string | null} lastNames
  * @property {(text: string, context: number) => Outcome} skipped
- * @property {(context: number) => Outcome} fallback
+ * @property {(context: number) => Outcome} fallbacks
  * @property {() => string} policies
  * @property {(base: string, written: string) => number} addPolicy
  * @property {(name: string) => never} unknownPolicy
@@ -23,6 +23,7 @@
  * @property {(milliseconds: number) => void} advanceClock
  *
  * @typedef {object} Native
+ * @property {unknown} __napiBindingTarget
  * @property {new (setup: string) => NativeChecker} RiskChecker
  * @property {() => string} vocabulary
  * @property {(path: string, key: string, known: string[]) => never} refuseOption

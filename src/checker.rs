@@ -251,11 +251,13 @@ impl RiskChecker {
         Ok(outcome::of(std::iter::once(&decision)))
     }
 
-    /// What a policy answers when judging itself fails, for the glue to keep: it must not need the checker then.
+    /// What a policy answers when judging itself fails, and when it is skipped, for the glue to keep: it must not
+    /// need the checker then.
     #[napi(catch_unwind, skip_typescript)]
-    pub fn fallback(&self, context: u32) -> Result<Outcome> {
-        let decision = self.checker()?.failed(split(context).0, Code::Internal);
-        Ok(outcome::of(std::iter::once(&decision)))
+    pub fn fallbacks(&self, context: u32) -> Result<Outcome> {
+        let (checker, policy) = (self.checker()?, split(context).0);
+        let decisions = [checker.failed(policy, Code::Internal), checker.skipped(policy, "")];
+        Ok(outcome::of(decisions.iter()))
     }
 
     /// The policies as JSON: `[{ name, mode, routes, reasons }]`, each at its number.
