@@ -49,7 +49,7 @@ class Gate {
     } catch (error) {
       isSkipped = failed(error)
     }
-    if (isThenable(isSkipped)) isSkipped.then(undefined, failed).then(settleLater)
+    if (isThenable(isSkipped)) Promise.resolve(isSkipped).catch(failed).then(settleLater)
     else settle(isSkipped)
   }
 

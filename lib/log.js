@@ -117,7 +117,7 @@ class Log {
     const { action, wouldBe, mode, score, reasons, policy, source, failure } = decision
     const details = { address: this.#written(decision.ip), score, reasons, policy, source }
     const verb = mode === 'log-only' ? `would ${wouldBe}` : action
-    this.#write(action === 'challenge' ? 'info' : 'warn', failure ? { ...details, failure } : details, verb)
+    this.#write(wouldBe === 'challenge' ? 'info' : 'warn', failure ? { ...details, failure } : details, verb)
   }
 
   /** @param {string | null} address */

@@ -5,7 +5,7 @@
  * test addresses with fixed scores, and fails in every way an upstream can fail, on request.
  *
  * @example
- * const { startMockApi } = require('ip-risk/testing')
+ * import { startMockApi } from 'ip-risk/testing'
  *
  * const api = await startMockApi()
  * api.answer('8.8.8.8', { threat_score: 90, is_known_attacker: true })
@@ -96,7 +96,7 @@ export type PartialSecurity = { readonly [Field in keyof Security]?: Security[Fi
  *
  * @example
  * const card = CARDS.find(({ name }) => name === 'tor')
- * console.log(card.address, card.score, card.flags.is_tor) // 198.51.100.4 70 true
+ * console.log(card?.address, card?.score, card?.flags.is_tor) // 198.51.100.4 70 true
  */
 export interface Card {
   /** In the documentation ranges (RFC 5737, RFC 3849), so that it is nobody's address. */
@@ -113,8 +113,8 @@ export interface Card {
  * A test address at which the stand-in fails. Exactly one of `fault` and `body` is there.
  *
  * @example
- * const { address } = FAULT_CARDS.find(({ name }) => name === 'hang')
- * const response = fetch(`${api.url}/v3/security?apiKey=any&ip=${address}`) // never answered
+ * const hang = FAULT_CARDS.find(({ name }) => name === 'hang')
+ * const response = fetch(`${api.url}/v3/security?apiKey=any&ip=${hang?.address}`) // never answered
  */
 export interface FaultCard {
   /** In `203.0.113.0/24`. */
@@ -269,7 +269,8 @@ export interface RawAnswer {
  * What the stand-in keeps of a request. The API key is not in it, wherever the client put it.
  *
  * @example
- * const { method, path, ips } = api.requests.at(-1)
+ * const last = api.requests.at(-1)
+ * console.log(last?.method, last?.path, last?.ips)
  */
 export interface RecordedRequest {
   readonly method: string
@@ -339,7 +340,7 @@ export class MockApi {
   /**
    * The last 10,000 requests, newest last.
    * @example
-   * assert.deepEqual(api.requests.at(-1).ips, ['8.8.8.8'])
+   * assert.deepEqual(api.requests.at(-1)?.ips, ['8.8.8.8'])
    */
   readonly requests: readonly RecordedRequest[]
 
@@ -474,7 +475,7 @@ export interface TestChecker {
  * Rejects with the same codes as `new RiskChecker()`.
  *
  * @example
- * const { createTestChecker } = require('ip-risk/testing')
+ * import { createTestChecker } from 'ip-risk/testing'
  *
  * const { checker, close } = await createTestChecker()
  * console.log((await checker.check('192.0.2.80')).action) // block: the last number is the score

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const checkout = fileURLToPath(new URL('../..', import.meta.url))
-const LINKED = ['express', 'express4', '@types', 'undici-types']
+const LINKED = ['express', 'express4', '@types']
 /** What surrounds this process must not reach the one that is tested. */
 const SETTINGS = [
   'IPGEO_API_KEY',

@@ -74,12 +74,13 @@ export function readExamples(file, declarations) {
   })
 }
 
-/** A snippet as a module of its own; `title` says where it stands. */
+/** `title` says where a snippet stands; `source` is the file that it becomes. */
 function snippet(file, line, code, extension) {
   const name = `${file.replaceAll(/\W/g, '-')}-${line}`
   return { title: `${file}:${line}`, name, source: `${name}${extension}`, code: completed(code, extension) }
 }
 
+/** The code as a module that can stand alone: with what it only assumes, and `require` of a `.d.ts` as `import`. */
 function completed(code, extension) {
   if (extension === '.cjs') return code
   const imported = code.replace(/const (\{.*\}) = require\((.*)\)/g, 'import $1 from $2')
