@@ -804,3 +804,66 @@ async function askWorker(worker, ip) {
   const [decision] = await once(worker, 'message')
   return decision
 }
+
+describe('what ends early', () => {
+  const many = (count) => Array.from({ length: count }, (_, number) => publicAddress(number))
+
+  test('a checkMany that is given up asks about no address that still waits', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 20
+    const controller = new AbortController()
+    const answer = checker.checkMany(many(2_000), { signal: controller.signal })
+    await until(() => api.requestCount() >= 32)
+    controller.abort(new Error('enough'))
+    await assert.rejects(answer, /enough/)
+    await checker.close()
+    assert.ok(api.requestCount() < 200, `${api.requestCount()} addresses were asked about`)
+  })
+
+  test('close ends a checkMany within the deadline; what waits gets the failure mode', async (t) => {
+    const { checker, api } = await startTestChecker(t, { deadlineMs: 200 })
+    api.fault({ kind: 'hang' })
+    const answer = checker.checkMany(many(500), { policy: 'payment' })
+    await until(() => api.requestCount() >= 32)
+    const began = performance.now()
+    await checker.close()
+    assert.ok(performance.now() - began < 2_000)
+    const decisions = await answer
+    assert.equal(decisions.length, 500)
+    assert.ok(decisions.every(({ action }) => action === 'hold'))
+    assert.equal(decisions.at(-1).failure, 'ERR_IP_RISK_CLOSED')
+  })
+
+  test('what is invalidated while it is looked up is not cached when it ends', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    for (const ip of ['8.8.8.8', undefined]) {
+      api.latencyMs = 50
+      const seen = api.requestCount()
+      const answer = checker.check('8.8.8.8')
+      await until(() => api.requestCount() > seen)
+      await checker.invalidate(ip)
+      assert.equal((await answer).source, 'api')
+      assert.equal(checker.peek('8.8.8.8'), null)
+    }
+  })
+})
+
+test('what the package needs of the addon is not there for others', async (t) => {
+  const { checker } = await startTestChecker(t)
+  const names = new Set()
+  for (let object = checker; object !== Object.prototype; object = Object.getPrototypeOf(object)) {
+    for (const name of Object.getOwnPropertyNames(object)) names.add(name)
+  }
+  const expected = ['check', 'checkMany', 'close', 'constructor', 'invalidate', 'peek', 'stats']
+  assert.deepEqual([...names].sort(), expected)
+})
+
+test('only the testing entry lifts the documentation addresses', async (t) => {
+  const api = await startApi(t)
+  const options = { apiKey: 'test-key', endpoint: api.url, logger: false }
+  for (const second of [true, 1, Symbol('testing')]) {
+    const checker = new RiskChecker(options, second)
+    assert.equal((await checker.check('192.0.2.80')).failure, 'ERR_IP_RISK_SPECIAL_USE')
+    await checker.close()
+  }
+})

@@ -766,3 +766,21 @@ describe('stats', () => {
     }
   })
 })
+
+test('a 404 that is not the API’s own is never an address without a record', async (t) => {
+  const { checker, api } = await startTestChecker(t)
+  const others = [
+    '{"message":"no Route matched with those values"}',
+    '{"message":"Not Found"}',
+    '{"message":"Cannot GET /v3/security","error":"Not Found","statusCode":404}',
+    '{"message":"this address has no record","path":"/v3/security"}',
+    '{"message":"No endpoint GET /v3/security for this address."}',
+    '<html>404</html>',
+    '',
+  ]
+  for (const body of others) {
+    api.answerRaw('8.8.8.8', { status: 404, headers: { 'content-type': 'application/json' }, body })
+    const { failure, failedOpen } = await checker.check('8.8.8.8')
+    assert.deepEqual([failure, failedOpen], [ENDPOINT, true], body)
+  }
+})

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, test } from 'node:test'
 import {
   UNAVAILABLE,
@@ -13,6 +14,7 @@ import {
   turns,
   until,
 } from './support/express-app.mjs'
+import express5 from 'express'
 import { riskMiddleware } from './support/package.mjs'
 
 /** When each hook is called, and what the client gets when it does not do its work. */
@@ -335,4 +337,73 @@ describe('a `next` that throws, without Express to catch it', () => {
       await turns()
     })
   }
+})
+
+onEachExpress('what a hook cannot do', (express) => {
+  test('one that fails and calls next later reaches no handler of a blocked request', async (t) => {
+    const { checker } = await startChecker(t)
+    let reached = 0
+    let late
+    const onBlock = (request, response, next) => {
+      late = next
+      throw new Error('of the hook')
+    }
+    const send = await startApp(t, express, (app) => {
+      app.post('/login', riskMiddleware({ checker, onBlock }), (req, res) => {
+        reached++
+        res.end()
+      })
+    })
+    assert.equal((await send({ from: scoring(80) })).status, 403)
+    late()
+    await turns(2)
+    assert.equal(reached, 0)
+  })
+
+  test('watching does not change what the gate does', async (t) => {
+    const { checker } = await startChecker(t)
+    const change = (decision) => Object.assign(decision, { action: 'allow', mode: 'log-only' })
+    subscribe('ip-risk:decision', change)
+    t.after(() => unsubscribe('ip-risk:decision', change))
+    const send = await startApp(t, express, (app) => {
+      app.post('/login', riskMiddleware({ checker, onDecision: change }), showRequest)
+    })
+    assert.equal((await send({ from: scoring(80) })).status, 403)
+  })
+
+  test('options that are changed or inherited later have no effect', async (t) => {
+    const { checker } = await startChecker(t)
+    const options = { checker }
+    const send = await startApp(t, express, (app) => app.post('/login', riskMiddleware(options), showRequest))
+    options.skip = () => true
+    Object.defineProperty(Object.prototype, 'skip', { value: () => true, configurable: true })
+    t.after(() => delete Object.prototype.skip)
+    assert.equal((await send({ from: scoring(80) })).status, 403)
+  })
+})
+
+test('a gate whose route has no name says once that its routes do not apply', async (t) => {
+  const logger = recordingLogger()
+  const { checker } = await startChecker(t, { logger })
+  const deny = [{ cidr: scoring(0), routes: ['/a'] }]
+  const send = await startApp(t, express5, (app) => {
+    app.post(['/a', '/b'], riskMiddleware({ checker, deny }), showRequest)
+    app.post('/named', riskMiddleware({ checker, deny, route: '/a' }), showRequest)
+  })
+  for (const path of ['/a', '/b']) assert.equal((await send({ path, from: scoring(0) })).status, 200)
+  assert.equal((await send({ path: '/named', from: scoring(0) })).status, 403)
+  const codes = logger.lines.filter(({ details }) => details.code === 'ERR_IP_RISK_ROUTE')
+  assert.equal(codes.length, 1)
+})
+
+test('the line about a deny entry says who answers for it', async (t) => {
+  const logger = recordingLogger()
+  const deny = [{ cidr: scoring(7), owner: 'fraud team', reason: 'case 12' }]
+  const { checker } = await startChecker(t, { logger, policies: { login: { deny } } })
+  await checker.check(scoring(7))
+  await checker.check(scoring(80))
+  assert.deepEqual(
+    logger.lines.map(({ details }) => details.entry),
+    ['fraud team: case 12', undefined],
+  )
 })

@@ -517,7 +517,7 @@ describe('built-in answers', () => {
         entries.map(({ security }) => security.threat_score),
         scores,
       )
-      const { threat_score: ignored, ...rest } = entries[100].security
+      const { threat_score: _ignored, ...rest } = entries[100].security
       assert.ok(Object.values(rest).every((value) => value === false || !Number(value)))
     }
   })

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import http from 'node:http'
 import https from 'node:https'
+import net from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { makeCertificates } from './support/certificates.mjs'
@@ -227,4 +229,57 @@ describe('a proxy', () => {
     assert.match(stderr, /`HTTPS_PROXY` must be a URL such as `http:\/\/proxy\.internal:3128`/)
     assert.match(stderr, /ERR_IP_RISK_OPTION/)
   })
+})
+
+/** Forwards connections to `port` until `freeze()`; those that are open then stay open and carry nothing any more. */
+async function startForwarder(t, port) {
+  const sockets = new Set()
+  const forward = (from, to) => from.on('data', (data) => from.isFrozen || to.isFrozen || to.write(data))
+  const server = net.createServer((client) => {
+    const upstream = net.connect(port, '127.0.0.1')
+    for (const socket of [client, upstream]) sockets.add(socket.on('error', () => {}))
+    forward(client, upstream)
+    forward(upstream, client)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  return { port: server.address().port, freeze: () => sockets.forEach((socket) => (socket.isFrozen = true)) }
+}
+
+/** Checks new addresses until one is answered again after the parent has frozen the connection. */
+const CHECK_UNTIL_RECOVERED = `
+  const { RiskChecker } = require('ip-risk')
+  const checker = new RiskChecker({ apiKey: 'k', endpoint: process.argv[1], logger: false, deadlineMs: 200 })
+  let number = 0
+  const check = () => checker.check('11.0.0.' + ++number)
+  async function main() {
+    const first = await check()
+    await fetch(process.argv[2])
+    const frozen = await check()
+    const began = Date.now()
+    let last = frozen
+    while (last.failure !== null && Date.now() - began < 12_000) last = await check()
+    console.log(JSON.stringify([first.failure, frozen.failure, last.failure]))
+  }
+  main()`
+
+test('a connection that has died without a word is left, though calls keep coming', async (t) => {
+  const api = await startApi(t, { tls: certificates.tls })
+  const forwarder = await startForwarder(t, api.port)
+  const signal = http.createServer((request, response) => {
+    forwarder.freeze()
+    response.end()
+  })
+  signal.listen(0, '127.0.0.1')
+  await once(signal, 'listening')
+  t.after(() => signal.close())
+  const args = [`https://127.0.0.1:${forwarder.port}`, `http://127.0.0.1:${signal.address().port}`]
+  const env = { NODE_EXTRA_CA_CERTS: certificates.authorityPath }
+  const outcomes = await runForJson(CHECK_UNTIL_RECOVERED, { args, env })
+  assert.deepEqual(outcomes, [null, 'ERR_IP_RISK_TIMEOUT', null])
+  assert.equal(api.requests[0].protocol, 'h2')
 })

@@ -12,6 +12,9 @@ const { mostAddresses } = require('./vocabulary.js')
  * @import { NativeChecker } from './native.js'
  */
 
+/** Lifts the documentation addresses out of special-use space. Not exported by the package. */
+const TESTING = Symbol('testing')
+
 /** What stands before a value that JSON cannot hold; the core then refuses it as what it was. */
 const FOREIGN = '\0'
 
@@ -38,12 +41,12 @@ class RiskChecker extends Base {
 
   /**
    * @param {RiskCheckerOptions} [options]
-   * @param {boolean} [testing] only `ip-risk/testing` passes it
+   * @param {unknown} [purpose] `TESTING`, which only `ip-risk/testing` has
    */
-  constructor(options = {}, testing = false) {
+  constructor(options = {}, purpose = undefined) {
     const { logger, ...rest } = checkedOptions(options)
     const log = new Log(logger)
-    super(toJson({ options: rest, surroundings: readSurroundings(), testing }))
+    super(toJson({ options: rest, surroundings: readSurroundings(), testing: purpose === TESTING }))
     this.#judge = new Judge(this.#native, log)
   }
 
@@ -87,7 +90,7 @@ class RiskChecker extends Base {
     const texts = checkedTexts(ips)
     const context = this.#contextOf('', options)
     const signal = checkedSignal(options)
-    const later = this.#judge.decideMany(texts, context)
+    const later = this.#judge.decideMany(texts, context, signal)
     return signal === undefined ? later : abortable(later, signal)
   }
 
@@ -196,6 +199,7 @@ function isLost(item) {
   )
 }
 
+exports.TESTING = TESTING
 exports.RiskChecker = RiskChecker
 exports.judgeOf = judgeOf
 exports.toJson = toJson

@@ -6,7 +6,7 @@ const { factsOf, routeOf } = require('./request.js')
 const { facts: FACTS } = require('./vocabulary.js')
 
 /**
- * @import { IpRiskRequestFields, MiddlewareOptions, RequestDecision, RequestLike, ResponseLike, RiskMiddleware } from '../index.js'
+ * @import { Action, IpRiskRequestFields, MiddlewareOptions, RequestDecision, RequestLike, ResponseLike, RiskMiddleware } from '../index.js'
  *
  * @typedef {RequestLike & IpRiskRequestFields} Request
  * @typedef {(error?: unknown) => void} Next
@@ -19,9 +19,9 @@ class Gate {
   #context
   #routes
 
-  /** @param {MiddlewareOptions} options */
-  constructor(options) {
-    const { judge, context } = readOptions(options)
+  /** @param {MiddlewareOptions} written */
+  constructor(written) {
+    const { options, judge, context } = readOptions(written)
     this.#options = options
     this.#judge = judge
     this.#context = context
@@ -37,8 +37,8 @@ class Gate {
   handle(request, response, next) {
     const { skip } = this.#options
     if (skip === undefined) return this.#judgeRequest(request, response, next)
-    const settle = (/** @type {unknown} */ result) => this.#judgeUnless(result, request, response, next)
-    const settleLater = (/** @type {unknown} */ result) => this.#contain(() => settle(result))
+    const settleLater = (/** @type {unknown} */ result) =>
+      this.#afterWaiting(next, (handOn) => this.#judgeUnless(result, request, response, handOn))
     const failed = (/** @type {unknown} */ error) => {
       this.#judge.log.hookFailed('skip', error)
       return false
@@ -50,7 +50,7 @@ class Gate {
       isSkipped = failed(error)
     }
     if (isThenable(isSkipped)) Promise.resolve(isSkipped).catch(failed).then(settleLater)
-    else settle(isSkipped)
+    else this.#judgeUnless(isSkipped, request, response, next)
   }
 
   /**
@@ -82,7 +82,7 @@ class Gate {
     }
     if (decision !== undefined) return this.#settle(decision, request, response, next)
     this.#judge.decideLater(text ?? '', context, facts).then((later) => {
-      this.#contain(() => this.#settle(later, request, response, next))
+      this.#afterWaiting(next, (handOn) => this.#settle(later, request, response, handOn))
     })
   }
 
@@ -117,6 +117,7 @@ class Gate {
   #contextOf(request) {
     if (this.#routes.size === 0) return this.#context
     const route = this.#options.route ?? routeOf(request)
+    if (route === undefined && request.route !== undefined) this.#judge.log.warnOnce('ERR_IP_RISK_ROUTE')
     const number = route === undefined ? undefined : this.#routes.get(route)
     return number === undefined ? this.#context : this.#context | (number << 16)
   }
@@ -129,23 +130,25 @@ class Gate {
    */
   #settle(decided, request, response, next) {
     const decision = /** @type {RequestDecision} */ (decided)
+    // Read before anybody else has the object: watching does not change what the gate does.
+    const { action, mode } = decision
     request.ipRisk = decision
     const { onDecision } = this.#options
     if (onDecision !== undefined) this.#callAndReport('onDecision', () => onDecision(decision, request))
-    if (decision.mode === 'log-only') return next()
+    if (mode === 'log-only') return next()
     request.requireMfa ??= false
     request.holdForReview ??= false
-    this.#act(decision, request, response, next)
+    this.#act(action, request, response, next)
   }
 
   /**
-   * @param {RequestDecision} decision
+   * @param {Action} action
    * @param {Request} request
    * @param {ResponseLike} response
    * @param {Next} next
    */
-  #act(decision, request, response, next) {
-    switch (decision.action) {
+  #act(action, request, response, next) {
+    switch (action) {
       case 'challenge':
         request.requireMfa = true
         return this.#answer('onChallenge', request, response, next, () => next())
@@ -184,7 +187,9 @@ class Gate {
       else next(error)
     }
     const recover = () => {
-      if (!isHandedOn && !response.headersSent) usual()
+      if (isHandedOn || response.headersSent) return
+      isHandedOn = true
+      usual()
     }
     this.#callAndReport(name, () => hook(request, response, handOn), recover)
   }
@@ -210,8 +215,30 @@ class Gate {
   }
 
   /**
-   * Runs what comes after a wait. There is nobody to throw to any more: Express catches what `next` throws, and for
-   * others it is reported and ends no process.
+   * Goes on with a request after a wait, when there is nobody to throw to any more. What fails before the request was
+   * handed on goes to the error handler of the application, so that no request hangs.
+   *
+   * @param {Next} next
+   * @param {(handOn: Next) => void} goOn
+   */
+  #afterWaiting(next, goOn) {
+    let isHandedOn = false
+    /** @type {Next} */
+    const handOn = (...words) => {
+      isHandedOn = true
+      next(...words)
+    }
+    try {
+      goOn(handOn)
+    } catch (error) {
+      this.#judge.log.hookFailed('next', error)
+      if (!isHandedOn) this.#contain(() => next(error))
+    }
+  }
+
+  /**
+   * Runs what may call a `next` that throws. Express catches what its own throws; for others it is reported, and ends
+   * no process.
    *
    * @param {() => void} call
    */

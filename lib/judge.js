@@ -16,8 +16,39 @@ const { codes, facts: FACTS, words: WORDS } = require('./vocabulary.js')
 /** Every decision that is given to somebody, for tracing. */
 const decisions = channel('ip-risk:decision')
 
-/** The addon's methods, to be called on a checker: its class has others of the same names for users. */
-const addon = native.RiskChecker.prototype
+/** Methods of the addon's class that users must not reach: what they take is not checked. */
+const INTERNAL = /** @type {const} */ ([
+  'evaluator',
+  'lastNames',
+  'skipped',
+  'fallbacks',
+  'policies',
+  'addPolicy',
+  'unknownPolicy',
+  'describeEntry',
+  'stopMany',
+  'diagnose',
+  'advanceClock',
+])
+/** Where they are kept; on the addon itself, because this file may be loaded again beside the same addon. */
+const KEPT = Symbol.for('ip-risk.addon')
+
+/**
+ * The addon's methods, to be called on a checker, whose class has others of the same names for users.
+ *
+ * @returns {NativeChecker}
+ */
+function takeMethods() {
+  const { prototype } = native.RiskChecker
+  const holder = /** @type {any} */ (native)
+  holder[KEPT] ??= Object.fromEntries(
+    Object.getOwnPropertyNames(prototype).map((name) => [name, prototype[/** @type {'check'} */ (name)]]),
+  )
+  for (const name of INTERNAL) delete (/** @type {any} */ (prototype)[name])
+  return holder[KEPT]
+}
+
+const addon = takeMethods()
 
 /** What `evaluate` returns; `src/checker.rs` has the same numbers. */
 const PENDING = 1
@@ -36,6 +67,7 @@ class Judge {
   #underWay = new Set()
   /** @type {Outcome[]} by policy: what it answers when judging itself fails, and when it is skipped */
   #fallbacks = []
+  #lastMany = 0
   #lastNames = () => addon.lastNames.call(this.#native)
 
   /**
@@ -123,16 +155,27 @@ class Judge {
   }
 
   /**
+   * Decisions in the order of the texts. When the signal aborts, no further address is asked about.
+   *
    * @param {string[]} texts
    * @param {number} context
+   * @param {AbortSignal} [signal]
    * @returns {Promise<Decision[]>}
    */
-  async decideMany(texts, context) {
+  async decideMany(texts, context, signal) {
+    const number = this.#lastMany++ >>> 0
+    const stop = () => addon.stopMany.call(this.#native, number)
     /** @type {Promise<Outcome>} */
-    const outcome = this.#track(addon.checkMany.call(this.#native, texts, context))
-    const [words, addresses, names] = await outcome
-    const namesOf = (/** @type {number} */ id) => names[id]
-    return addresses.map((address, index) => this.#deliver(words, index * WORDS, address, namesOf, 0))
+    const outcome = this.#track(addon.checkMany.call(this.#native, texts, context, number))
+    signal?.addEventListener('abort', stop, { once: true })
+    try {
+      const [words, addresses, names] = await outcome
+      const namesOf = (/** @type {number} */ id) => names[id]
+      return addresses.map((address, index) => this.#deliver(words, index * WORDS, address, namesOf, 0))
+    } finally {
+      signal?.removeEventListener('abort', stop)
+      stop()
+    }
   }
 
   /**
@@ -188,9 +231,21 @@ class Judge {
   #deliver(words, at, text, namesOf, facts) {
     const decision = this.#reader.read(words, at, text, namesOf)
     if (facts !== 0) this.#addRequest(/** @type {RequestDecision} */ (decision), words, at)
-    if (decision.wouldBe !== 'allow' || decision.failedOpen) this.log.decided(decision)
-    if (decisions.hasSubscribers) decisions.publish(decision)
+    if (decision.wouldBe !== 'allow' || decision.failedOpen) this.#write(decision, text, words[at + 2])
+    // A copy, because whoever watches must not change what the gate does.
+    if (decisions.hasSubscribers) decisions.publish({ ...decision })
     return decision
+  }
+
+  /**
+   * @param {Decision} decision
+   * @param {string} text
+   * @param {number} policy
+   */
+  #write(decision, text, policy) {
+    const isDenied = decision.source === 'list' && decision.wouldBe !== 'allow'
+    const entry = isDenied ? addon.describeEntry.call(this.#native, text, policy) : null
+    this.log.decided(decision, entry)
   }
 
   /**

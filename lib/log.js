@@ -11,6 +11,8 @@ const { advice, codes } = require('./vocabulary.js')
 
 /** After the first line about failing open, the rest is counted for this long. */
 const FAILED_OPEN_INTERVAL = 10_000
+/** How long a logger that failed is not used. */
+const BROKEN_INTERVAL = 60_000
 /** The lines that decisions cause, by what `enforce` answers. */
 const LOGGED = new Set(['challenge', 'block', 'hold'])
 
@@ -45,11 +47,22 @@ function plain(value) {
   return /^[!-~]*$/.test(text) ? text : JSON.stringify(text).replaceAll(/[^ -~]/g, escape)
 }
 
-/** @param {unknown} value */
+/**
+ * Of errors only the stack: their other properties may hold requests, with what is secret in them.
+ *
+ * @param {unknown} value
+ */
 function written(value) {
-  if (Array.isArray(value)) return value.join(',')
-  const isObject = typeof value === 'object' && value !== null
-  return isObject ? inspect(value, { breakLength: Infinity, customInspect: false, depth: 1 }) : String(value)
+  try {
+    if (value instanceof Error) return String(value.stack ?? value.message)
+    if (Array.isArray(value)) return value.join(',')
+    const isObject = typeof value === 'object' && value !== null
+    return isObject
+      ? inspect(value, { breakLength: Infinity, customInspect: false, depth: 0 })
+      : String(value)
+  } catch {
+    return 'a value that cannot be written'
+  }
 }
 
 /**
@@ -60,7 +73,7 @@ function adviceFor(code) {
   return advice[codes.indexOf(code)] ?? ''
 }
 
-/** Writes lines about decisions. Never throws: a logger that does is reported once and then left alone. */
+/** Writes lines about decisions. Never throws: a logger that does is reported and left alone for a minute. */
 class Log {
   #logger
   #writesFullAddresses
@@ -69,7 +82,7 @@ class Log {
   #lastFailure = null
   /** @type {NodeJS.Timeout | undefined} */
   #timer
-  #isBroken = false
+  #brokenUntil = 0
 
   /** @param {RiskCheckerOptions['logger']} option */
   constructor(option) {
@@ -78,11 +91,14 @@ class Log {
     this.#writesFullAddresses = addresses === 'full'
   }
 
-  /** @param {Decision} decision */
-  decided(decision) {
+  /**
+   * @param {Decision} decision
+   * @param {string | null} entry who answers for the list entry that decided
+   */
+  decided(decision, entry = null) {
     if (this.#logger === undefined) return
     if (decision.failedOpen) this.#countFailedOpen(decision)
-    if (LOGGED.has(decision.wouldBe)) this.#writeDecision(decision)
+    if (LOGGED.has(decision.wouldBe)) this.#writeDecision(decision, entry)
   }
 
   /**
@@ -112,12 +128,18 @@ class Log {
     this.#writeCount()
   }
 
-  /** @param {Decision} decision */
-  #writeDecision(decision) {
+  /**
+   * @param {Decision} decision
+   * @param {string | null} entry
+   */
+  #writeDecision(decision, entry) {
     const { action, wouldBe, mode, score, reasons, policy, source, failure } = decision
+    /** @type {Record<string, unknown>} */
     const details = { address: this.#written(decision.ip), score, reasons, policy, source }
+    if (entry !== null) details.entry = entry
+    if (failure !== null) details.failure = failure
     const verb = mode === 'log-only' ? `would ${wouldBe}` : action
-    this.#write(wouldBe === 'challenge' ? 'info' : 'warn', failure ? { ...details, failure } : details, verb)
+    this.#write(wouldBe === 'challenge' ? 'info' : 'warn', details, verb)
   }
 
   /** @param {string | null} address */
@@ -160,7 +182,7 @@ class Log {
    * @param {string} message
    */
   #write(level, details, message) {
-    if (this.#logger === undefined || this.#isBroken) return
+    if (this.#logger === undefined || Date.now() < this.#brokenUntil) return
     try {
       const result = /** @type {any} */ (this.#logger[level](details, message))
       if (typeof result?.then === 'function') result.then(undefined, this.#giveUp)
@@ -169,10 +191,15 @@ class Log {
     }
   }
 
+  /** A logger that fails is left alone for a while: it may be the one thing that is down. */
   #giveUp = (/** @type {unknown} */ error) => {
-    if (this.#isBroken) return
-    this.#isBroken = true
-    consoleLogger.error({ error }, 'the logger failed and is not used any more')
+    if (Date.now() < this.#brokenUntil) return
+    this.#brokenUntil = Date.now() + BROKEN_INTERVAL
+    try {
+      consoleLogger.error({ error }, 'the logger failed and is not used for a minute')
+    } catch {
+      // The console itself cannot be written to: nobody is left to tell.
+    }
   }
 }
 

@@ -16,26 +16,29 @@ const KNOWN_KEYS = ['checker', 'policy', 'route', 'blockUnverified', ...FUNCTION
 let sharedChecker
 
 /**
- * Checks the options, and finds the checker and the policy that they mean.
+ * Checks the options, and finds the checker and the policy that they mean. The options are a copy: what is changed or
+ * inherited later has no effect.
  *
- * @param {MiddlewareOptions} options
+ * @param {MiddlewareOptions} written
  */
-function readOptions(options) {
-  if (options instanceof RiskChecker) {
+function readOptions(written) {
+  if (written instanceof RiskChecker) {
     throw coded('ERR_IP_RISK_ARGUMENT', '`options` is a checker; pass it as the option `checker`')
   }
-  refuseUnknownKeys(checkedOptions(options), KNOWN_KEYS)
+  refuseUnknownKeys(checkedOptions(written), KNOWN_KEYS)
+  /** @type {MiddlewareOptions} */
+  const options = Object.assign(Object.create(null), written)
   for (const key of FUNCTION_KEYS) mustBe(options, key, 'function')
   mustBe(options, 'policy', 'string')
   mustBe(options, 'route', 'string')
   mustBe(options, 'blockUnverified', 'boolean')
   const judge = judgeOf(checkerOf(options))
-  const written = Object.fromEntries(Object.entries(options).filter(([key]) => POLICY_KEYS.includes(key)))
-  const isInline = Object.values(written).some((value) => value !== undefined)
+  const policy = Object.fromEntries(Object.entries(options).filter(([key]) => POLICY_KEYS.includes(key)))
+  const isInline = Object.values(policy).some((value) => value !== undefined)
   const context = isInline
-    ? judge.addPolicy(options.policy, toJson(written))
+    ? judge.addPolicy(options.policy, toJson(policy))
     : judge.contextOf(options.policy, undefined)
-  return { judge, context }
+  return { options, judge, context }
 }
 
 /** @param {MiddlewareOptions} options */

@@ -8,7 +8,9 @@
  *
  * @typedef {object} NativeChecker what `src/checker.rs` exports, before `lib/checker.js` completes it
  * @property {(text: string, context: number, facts: number) => Promise<Outcome>} check
- * @property {(texts: string[], context: number) => Promise<Outcome>} checkMany
+ * @property {(texts: string[], context: number, number: number) => Promise<Outcome>} checkMany
+ * @property {(number: number) => void} stopMany
+ * @property {(text: string, context: number) => string | null} describeEntry
  * @property {(ip?: string) => void} invalidate
  * @property {() => import('../index.js').Stats} stats
  * @property {() => void} close

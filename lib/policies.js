@@ -6,7 +6,6 @@
  *
  * @typedef {object} Policy
  * @property {string} name
- * @property {import('../index.js').Mode} mode
  * @property {Map<string, number>} routes
  * @property {Reasons} reasons
  */
@@ -64,11 +63,10 @@ class Policies {
    * @param {string} json what the addon's `policies()` returns
    */
   update(json) {
-    for (const { name, mode, routes, reasons } of JSON.parse(json).slice(this.#all.length)) {
+    for (const { name, routes, reasons } of JSON.parse(json).slice(this.#all.length)) {
       this.#numbers.set(name, this.#all.length)
       this.#all.push({
         name,
-        mode,
         routes: new Map(
           routes.map((/** @type {string} */ route, /** @type {number} */ at) => [route, at + 1]),
         ),

@@ -33,13 +33,22 @@ function isOld(version) {
   return differing !== -1 && parts[differing] < SAFE[differing]
 }
 
+/** The working directory; a name that resolves nothing when it was deleted. */
+function workingDirectory() {
+  try {
+    return process.cwd()
+  } catch {
+    return '/'
+  }
+}
+
 /**
  * Warns once when the application's `proxy-addr` can be made to trust everybody.
  *
  * @param {Log} log
  */
 function reportOldProxyAddr(log) {
-  const version = proxyAddrVersion(process.cwd())
+  const version = proxyAddrVersion(workingDirectory())
   if (version !== undefined && isOld(version)) log.warnOnce('ERR_IP_RISK_PROXY_ADDR')
 }
 

@@ -1,9 +1,11 @@
 //! `RiskChecker`: a handle on the core's checker.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use ip_risk_core::address::Address;
 use ip_risk_core::checker::{Checker, Evaluation, Request};
@@ -55,6 +57,8 @@ const RECORD: u32 = 1 << 30;
 pub struct RiskChecker {
     inner: Rc<RefCell<Option<Arc<Checker>>>>,
     clock: Option<Arc<AdjustableClock>>,
+    /// What tells each `checkMany` that is under way to stop.
+    stops: Stops,
     /// The names of the decision that `evaluate` wrote last; the caller reads them before the next one.
     last_names: Rc<RefCell<Option<Arc<SharedNames>>>>,
 }
@@ -76,7 +80,12 @@ impl RiskChecker {
             None => registry::engine(options.engine.clone()),
         };
         let checker = Checker::new(engine.map_err(|error| coded(&error))?, options);
-        Ok(Self { inner: Rc::new(RefCell::new(Some(Arc::new(checker)))), clock, last_names: Rc::default() })
+        Ok(Self {
+            inner: Rc::new(RefCell::new(Some(Arc::new(checker)))),
+            clock,
+            stops: Stops::default(),
+            last_names: Rc::default(),
+        })
     }
 
     fn checker(&self) -> Result<Arc<Checker>> {
@@ -145,11 +154,14 @@ impl RiskChecker {
         env: &'env Env,
         texts: Vec<String>,
         context: u32,
+        number: u32,
     ) -> Result<PromiseRaw<'env, Outcome>> {
         let checker = self.checker()?;
         let (policy, route) = split(context);
+        let stop = Arc::new(AtomicBool::new(false));
+        self.stops.borrow_mut().insert(number, Arc::downgrade(&stop));
         let promise = env.spawn_future(async move {
-            let decisions = checker.check_many(texts, policy, route).await;
+            let decisions = checker.check_many(texts, policy, route, &stop).await;
             // `lib/checker.js` has refused longer lists with the code that they deserve.
             let decisions = decisions.map_err(|error| napi::Error::from_reason(error.to_string()))?;
             Ok(outcome::of(decisions.iter()))
@@ -201,6 +213,7 @@ impl RiskChecker {
     /// ```
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn close(&self) {
+        self.stops.borrow_mut().drain().for_each(|(_, stop)| set(&stop));
         self.inner.borrow_mut().take();
         self.last_names.borrow_mut().take();
     }
@@ -223,7 +236,7 @@ impl RiskChecker {
             let Some(decision) = evaluate(checker, &text, context, facts) else { return Ok(PENDING) };
             let written = words::write(&decision, text.as_str());
             let mut words = words.borrow_mut();
-            // SAFETY: `lib/checker.js` made the array for this function alone and reads it only between calls, on
+            // SAFETY: `lib/judge.js` made the array for this function alone and reads it only between calls, on
             // this thread.
             let target = unsafe { words.as_mut() };
             if let Some(target) = target.get_mut(..written.len()) {
@@ -240,6 +253,18 @@ impl RiskChecker {
     #[napi(catch_unwind, skip_typescript)]
     pub fn last_names(&self) -> Option<String> {
         self.last_names.borrow().as_ref().map(|shared| to_json(shared.names()))
+    }
+
+    /// Lets the `checkMany` with that number ask about no further address; also to forget one that has ended.
+    #[napi(catch_unwind, skip_typescript)]
+    pub fn stop_many(&self, number: u32) {
+        self.stops.borrow_mut().remove(&number).inspect(set);
+    }
+
+    /// Who answers for the deny entry that holds an address, and why it is there.
+    #[napi(catch_unwind, skip_typescript)]
+    pub fn describe_entry(&self, text: Text, context: u32) -> Option<String> {
+        self.inner.borrow().as_ref()?.describe_entry(request(&text, context, 0))
     }
 
     /// The decision about a request that the application lets through unjudged.
@@ -260,13 +285,12 @@ impl RiskChecker {
         Ok(outcome::of(decisions.iter()))
     }
 
-    /// The policies as JSON: `[{ name, mode, routes, reasons }]`, each at its number.
+    /// The policies as JSON: `[{ name, routes, reasons }]`, each at its number.
     #[napi(catch_unwind, skip_typescript)]
     pub fn policies(&self) -> Result<String> {
         let describe = |policy: &ip_risk_core::policy::Policy| {
             json!({
                 "name": policy.name(),
-                "mode": policy.mode().as_str(),
                 "routes": policy.routes().names(),
                 "reasons": policy.reason_names(),
             })
@@ -313,6 +337,15 @@ impl RiskChecker {
         if let Some(clock) = &self.clock {
             clock.advance(milliseconds as u64);
         }
+    }
+}
+
+/// The stops of what is under way, by the number that the glue gave it. Weak, because what has ended needs none.
+type Stops = RefCell<HashMap<u32, Weak<AtomicBool>>>;
+
+fn set(stop: &Weak<AtomicBool>) {
+    if let Some(stop) = stop.upgrade() {
+        stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -57,6 +57,7 @@ export type ErrorCode =
   | 'ERR_IP_RISK_TRUST_ALL'
   | 'ERR_IP_RISK_UNTRUSTED_FORWARDED'
   | 'ERR_IP_RISK_PROXY_ADDR'
+  | 'ERR_IP_RISK_ROUTE'
   | 'ERR_IP_RISK_HOOK'
 
 /** A mistake in how the package is used. What happens to a look-up is never an error: see `Decision.failure`. */
@@ -199,7 +200,7 @@ export interface CacheOptions {
   ttlMs?: number
   /** For how many milliseconds after that it is kept for when the provider fails. Default 86,400,000 (a day). */
   staleMs?: number
-  /** How many addresses are kept, about 200 bytes each. Default 200,000. */
+  /** How many addresses are kept, about 700 bytes each. Default 100,000. */
   maxEntries?: number
   /** How many bits of an IPv6 address share what is known, 32 to 128. Default 64. */
   ipv6Prefix?: number
@@ -366,7 +367,6 @@ export interface RequestLike {
   ip?: string | undefined
   route?: unknown
   app?: unknown
-  baseUrl?: string
 }
 
 /** What the middleware writes to. */
@@ -411,7 +411,9 @@ export interface MiddlewareOptions<Request = any, Response = any>
   route?: string
   /** Finds the client address where the framework cannot. You answer for it: it counts as known. */
   clientIp?: (request: Request) => string | undefined
-  /** Requests to let through unjudged, such as health checks. */
+  /**
+   * Requests to let through unjudged, such as health checks; only `true` skips. A promise is waited for without a limit.
+   */
   skip?: (request: Request) => boolean | Promise<boolean>
   /** Also blocks addresses that anybody could have written. Default false. */
   blockUnverified?: boolean

@@ -15,7 +15,7 @@ pub(crate) struct Setup {
 impl Setup {
     pub(crate) fn read(text: &str) -> Result<Self, Error> {
         let setup: Value = serde_json::from_str(text)
-            .map_err(|_| Error::new(Code::Internal, "the options did not arrive whole"))?;
+            .map_err(|_| Error::new(Code::Option, "`options` are nested too deeply"))?;
         let surrounding = |name: &str| setup["surroundings"][name].as_str();
         let secret = |name| surrounding(name).map(Secret::new);
         let is_testing = setup["testing"] == Value::Bool(true);

@@ -1,6 +1,6 @@
 'use strict'
 
-const { RiskChecker } = require('../checker.js')
+const { RiskChecker, TESTING } = require('../checker.js')
 const { checkedOptions, coded, shown } = require('../errors.js')
 const { addon } = require('../judge.js')
 const { MockApi, startMockApi } = require('./mock-api.js')
@@ -27,7 +27,7 @@ async function createTestChecker(written = {}) {
   const usedApi = /** @type {Api} */ (api ?? ownApi)
   try {
     const endpoint = usedApi.url
-    const checker = new RiskChecker({ logger: false, ...options, apiKey: KEY, endpoint }, true)
+    const checker = new RiskChecker({ logger: false, ...options, apiKey: KEY, endpoint }, TESTING)
     return describe(checker, usedApi, ownApi)
   } catch (error) {
     await ownApi?.close()

@@ -1,5 +1,6 @@
 //! A checker: an engine, policies, and the order in which an address is judged.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
@@ -11,7 +12,8 @@ use crate::engine::Engine;
 use crate::error::{Code, Error};
 use crate::judgement::{Finding, Subject, decide};
 use crate::options::{CheckerOptions, MOST_ADDRESSES};
-use crate::policy::{Policies, Policy};
+use crate::policies::Policies;
+use crate::policy::Policy;
 use crate::provenance::Facts;
 use crate::routes::RouteId;
 use crate::special_use;
@@ -183,6 +185,19 @@ impl Checker {
         self.with_policy(subject.policy, |policy| decide(policy, subject, finding, now))
     }
 
+    /// Who answers for the deny entry that holds an address, and why it is there, for logs.
+    #[must_use]
+    pub fn describe_entry(&self, request: Request<'_>) -> Option<String> {
+        let address = Address::parse_from_framework(request.text)?;
+        let now = self.engine.now();
+        self.with_policy(request.policy, |policy| {
+            let find = |address| policy.deny().find(address, request.route, now);
+            let entry = find(address.judged()).or_else(|| find(address))?;
+            let parts: Vec<&str> = [entry.owner(), entry.reason()].into_iter().flatten().collect();
+            (!parts.is_empty()).then(|| parts.join(": "))
+        })
+    }
+
     /// The decision of a policy when judging itself failed: its failure mode.
     #[must_use]
     pub fn failed(&self, policy: PolicyId, code: Code) -> Decision {
@@ -229,7 +244,8 @@ impl Checker {
         decision
     }
 
-    /// Checks many plain addresses, in their order.
+    /// Checks many plain addresses, in their order. Once `stop` is set, addresses that wait for their turn are not
+    /// asked about: they get the failure mode, with [`Code::Closed`].
     ///
     /// # Errors
     /// [`Code::Argument`] for more than [`MOST_ADDRESSES`] addresses. What fails for one address stands in its
@@ -239,6 +255,7 @@ impl Checker {
         texts: Vec<String>,
         policy: PolicyId,
         route: RouteId,
+        stop: &AtomicBool,
     ) -> Result<Vec<Decision>, Error> {
         if texts.len() > MOST_ADDRESSES {
             let message = format!("`checkMany` takes at most {MOST_ADDRESSES} addresses; split the list");
@@ -246,9 +263,13 @@ impl Checker {
         }
         let mut decisions: Vec<Option<Decision>> = vec![None; texts.len()];
         let mut checks = JoinSet::new();
+        let most = CONCURRENT_LOOK_UPS.min(self.engine.options().max_in_flight);
         for (place, text) in texts.into_iter().enumerate() {
-            if checks.len() >= CONCURRENT_LOOK_UPS {
+            if checks.len() >= most {
                 take_next(&mut checks, &mut decisions).await;
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
             }
             let checker = Arc::clone(self);
             checks.spawn(async move {
@@ -259,7 +280,8 @@ impl Checker {
         while !checks.is_empty() {
             take_next(&mut checks, &mut decisions).await;
         }
-        let failed = || self.failed(policy, Code::Internal);
+        let code = if stop.load(Ordering::Relaxed) { Code::Closed } else { Code::Internal };
+        let failed = || self.failed(policy, code);
         Ok(decisions.into_iter().map(|decision| decision.unwrap_or_else(failed)).collect())
     }
 
@@ -278,8 +300,8 @@ impl Checker {
     /// The counts of every policy, by name.
     #[must_use]
     pub fn policy_stats(&self) -> Vec<(String, PolicyStats)> {
-        let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
         self.with_policies(|policies| {
+            let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
             let names = policies.all().iter().map(|policy| policy.name().to_owned());
             names.zip(counters.iter().map(|counters| counters.read())).collect()
         })

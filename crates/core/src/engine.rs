@@ -1,6 +1,6 @@
 //! What checkers share: the cache, the connection pool, and one call per address however many ask.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -30,18 +30,17 @@ struct Flight {
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
+impl Flight {
+    fn forget(&self) {
+        self.keep.store(false, Ordering::Relaxed);
+    }
+}
+
 /// How a look-up begins.
 enum Start {
     Known(Answer),
     Refused(Code),
     Waiting(watch::Receiver<Option<Outcome>>),
-}
-
-/// How many look-ups for unverified addresses this minute has seen.
-#[derive(Debug, Default)]
-struct Minute {
-    began: u64,
-    count: u32,
 }
 
 /// Cache, connection pool and calls under way. Dropping the last reference ends them.
@@ -53,7 +52,8 @@ pub struct Engine {
     cache: MemoryCache,
     names: NameTable,
     flights: Mutex<HashMap<CacheKey, Arc<Flight>>>,
-    unverified: Mutex<Minute>,
+    /// When the latest look-ups for unverified addresses began, oldest first.
+    unverified: Mutex<VecDeque<u64>>,
     pub(crate) counters: EngineCounters,
 }
 
@@ -123,11 +123,16 @@ impl Engine {
         self.cache.stale(self.key(address), now)
     }
 
-    /// Forgets `address`, or everything.
+    /// Forgets `address`, or everything. What is under way is not cached when it ends.
     pub fn invalidate(&self, address: Option<Address>) {
-        match address {
-            Some(address) => self.cache.remove(self.key(address.judged())),
-            None => self.cache.clear(),
+        let mut flights = locked(&self.flights);
+        if let Some(address) = address {
+            let key = self.key(address.judged());
+            flights.remove(&key).inspect(|flight| flight.forget());
+            self.cache.remove(key);
+        } else {
+            flights.drain().for_each(|(_, flight)| flight.forget());
+            self.cache.clear();
         }
     }
 
@@ -186,12 +191,16 @@ impl Engine {
 
     fn may_ask_for_unverified(&self) -> bool {
         let now = self.now();
-        let mut minute = locked(&self.unverified);
-        if now.saturating_sub(minute.began) >= MINUTE {
-            *minute = Minute { began: now, count: 0 };
+        let mut latest = locked(&self.unverified);
+        if latest.len() == UNVERIFIED_LOOK_UPS_PER_MINUTE {
+            // A clock that was set back must not shut the gate until it has caught up.
+            if latest.front().is_some_and(|oldest| now.abs_diff(*oldest) < MINUTE) {
+                return false;
+            }
+            latest.pop_front();
         }
-        minute.count += 1;
-        minute.count <= UNVERIFIED_LOOK_UPS_PER_MINUTE
+        latest.push_back(now);
+        true
     }
 
     /// One call under the deadline.

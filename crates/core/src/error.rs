@@ -54,9 +54,9 @@ codes! {
     /// The address is special-use space that no source knows anything about.
     SpecialUse = "SPECIAL_USE",
 
-    /// No answer within the deadline.
+    /// No answer within the deadline; also status 499 and 504, which say so of somebody on the way.
     Timeout = "TIMEOUT",
-    /// No connection: name resolution, connecting, or a connection that broke.
+    /// No connection: name resolution, connecting within its time, or a connection that broke.
     Connect = "CONNECT",
     /// The TLS handshake failed, most often on an untrusted certificate.
     Tls = "TLS",
@@ -72,7 +72,7 @@ codes! {
     Quota = "QUOTA",
     /// A redirect, which is never followed because it would carry the key elsewhere.
     Redirect = "REDIRECT",
-    /// Status 499, 5xx, or one that is not documented.
+    /// Status 5xx, or one that is not documented.
     UpstreamStatus = "UPSTREAM_STATUS",
     /// An answer that is not the documented JSON, or a score that is not a number from 0 to 100.
     Malformed = "MALFORMED",
@@ -89,6 +89,8 @@ codes! {
     UntrustedForwarded = "UNTRUSTED_FORWARDED",
     /// Warning: `proxy-addr` is older than 2.0.8 (CVE-2026-90711).
     ProxyAddr = "PROXY_ADDR",
+    /// Warning: a policy names routes, but the gate's own route has no name.
+    Route = "ROUTE",
     /// Warning: a hook or logger of the application threw; the decision stands.
     Hook = "HOOK",
 }
@@ -150,40 +152,43 @@ impl Code {
                  your proxies, for example `app.set('trust proxy', 'loopback, uniquelocal')`"
             }
             Self::UntrustedForwarded => {
-                "requests come from a private address with a forwarded address that is not trusted, so that all \
-                 clients look like one; set `trust proxy` to the addresses of your proxies"
+                "requests are forwarded, yet their client address is a private one, so that all clients look alike; set \
+                 `trust proxy` to the addresses of your proxies"
             }
             Self::ProxyAddr => {
                 "the installed `proxy-addr` is older than 2.0.8 and can trust the whole internet (CVE-2026-90711); update it"
             }
             Self::Hook => "a hook of the application failed; the decision stands",
+            Self::Closed => "the checker is closed; close it after the server",
+            Self::Route => {
+                "a policy names routes, but the gate stands on a route whose pattern is not one text, so that none of \
+                 them applies; write the option `route`"
+            }
             Self::Internal => "a defect of ip-risk; please report it",
             _ => "",
         }
-    }
-
-    /// Whether the same call may succeed when it is made again at once.
-    #[must_use]
-    pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::Timeout | Self::Connect | Self::UpstreamStatus)
     }
 }
 
 /// The mistake of an option at `path` whose `key` is none of the `known` ones; names the nearest of them.
 #[must_use]
 pub fn unknown_option(path: &str, key: &str, known: &[&str]) -> Error {
+    Error::new(Code::UnknownOption, format!("`{path}` is not an option; {}", nearest(key, known)))
+}
+
+/// The one of the `known` names that is most like `written`, or all of them, as the end of a message.
+pub(crate) fn nearest(written: &str, known: &[&str]) -> String {
     const CLOSE: f64 = 0.6;
     let similarity =
-        |name: &str| strsim::normalized_damerau_levenshtein(&key.to_lowercase(), &name.to_lowercase());
+        |name: &str| strsim::normalized_damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase());
     let nearest = known.iter().map(|name| (similarity(name), *name)).max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let hint = match nearest {
+    match nearest {
         Some((similarity, name)) if similarity >= CLOSE => format!("did you mean `{name}`?"),
         _ => format!(
             "known are {}",
             known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         ),
-    };
-    Error::new(Code::UnknownOption, format!("`{path}` is not an option; {hint}"))
+    }
 }
 
 impl fmt::Display for Code {

@@ -175,7 +175,7 @@ pub struct SharedNames {
 }
 
 impl SharedNames {
-    /// A number that no other names of this process have.
+    /// A number that no other names of the same engine have.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.id
@@ -310,4 +310,173 @@ impl Flags {
 pub fn day_number(date: Date) -> Option<u16> {
     let days = (date - FIRST_DAY).get_days();
     u16::try_from(days).ok().filter(|day| *day != 0)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    use super::*;
+    use crate::evidence::{Evidence, Provider};
+
+    pub(crate) const BOOLEANS: [BooleanField; 12] = [
+        BooleanField::IsTor,
+        BooleanField::IsProxy,
+        BooleanField::IsResidentialProxy,
+        BooleanField::IsVpn,
+        BooleanField::IsRelay,
+        BooleanField::IsAnonymous,
+        BooleanField::IsKnownAttacker,
+        BooleanField::IsBot,
+        BooleanField::IsKnownGoodBot,
+        BooleanField::IsSpam,
+        BooleanField::IsCloudProvider,
+        BooleanField::IsCorporateGateway,
+    ];
+    const SUBJECTS: [Subject; 3] = [Subject::Proxy, Subject::Vpn, Subject::Bot];
+
+    /// That many cases, the same ones in every run. `PROPTEST_RNG_SEED` chooses others, and `PROPTEST_CASES` above
+    /// 256 tries more of them.
+    pub(crate) fn cases(cases: u32) -> ProptestConfig {
+        let default = ProptestConfig::default();
+        let rng_seed = match default.rng_seed {
+            RngSeed::Random => RngSeed::Fixed(1),
+            RngSeed::Fixed(seed) => RngSeed::Fixed(seed),
+        };
+        let cases = cases * default.cases.max(256) / 256;
+        ProptestConfig { cases, rng_seed, failure_persistence: None, ..default }
+    }
+
+    pub(crate) fn boolean_field() -> impl Strategy<Value = BooleanField> {
+        prop::sample::select(BOOLEANS.to_vec())
+    }
+
+    /// Booleans, confidences and dates, each of which may be absent.
+    pub(crate) fn any_flags() -> impl Strategy<Value = Flags> {
+        let booleans = prop::collection::vec(any::<Option<bool>>(), BOOLEANS.len());
+        let confidences = prop::collection::vec(prop::option::of(0_u8..=100), SUBJECTS.len());
+        let days = prop::collection::vec(prop::option::of(1_i32..=65_535), SUBJECTS.len());
+        (booleans, confidences, days).prop_map(|(booleans, confidences, days)| {
+            let mut flags = Flags::default();
+            for (field, said) in BOOLEANS.into_iter().zip(booleans) {
+                said.inspect(|said| flags.set_boolean(field, *said));
+            }
+            for (subject, confidence) in SUBJECTS.into_iter().zip(confidences) {
+                confidence.inspect(|score| flags.set_confidence_score(subject, Percentage(*score)));
+            }
+            for (subject, day) in SUBJECTS.into_iter().zip(days) {
+                day.inspect(|day| flags.set_last_seen(subject, date(*day)));
+            }
+            flags
+        })
+    }
+
+    /// Such flags with any score.
+    pub(crate) fn any_evidence() -> impl Strategy<Value = Evidence> {
+        (any_flags(), 0_u8..=100).prop_map(|(mut flags, score)| {
+            let score = Percentage(score);
+            flags.set_threat_score(score);
+            Evidence { flags, score, provider: Provider::Ipgeolocation, checked_at: 1 }
+        })
+    }
+
+    fn date(day: i32) -> Date {
+        FIRST_DAY.checked_add(jiff::Span::new().days(day)).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(cases(1_024))]
+
+        #[test]
+        fn a_percentage_is_a_number_from_0_to_100_with_its_fraction_cut_off(number in any::<f64>()) {
+            for number in [number, number % 200.0, (number % 200.0).trunc()] {
+                let kept = Percentage::new(number).map(|percentage| f64::from(percentage.value()));
+                let is_in_range = (0.0..=100.0).contains(&number);
+                prop_assert_eq!(kept, is_in_range.then(|| number.trunc().abs()));
+            }
+        }
+
+        #[test]
+        fn setting_one_field_changes_no_other(
+            flags in any_flags(), field in boolean_field(), said: bool,
+            place in 0_usize..3, score in 0_u8..=100,
+        ) {
+            let mut changed = flags.clone();
+            changed.set_boolean(field, said);
+            for other in BOOLEANS {
+                let expected = if other == field { Some(said) } else { flags.boolean(other) };
+                prop_assert_eq!(changed.boolean(other), expected);
+                prop_assert_eq!(changed.is(other), expected == Some(true));
+            }
+            prop_assert_eq!(&changed.words()[1..], &flags.words()[1..]);
+            changed.set_confidence_score(SUBJECTS[place], Percentage(score));
+            for subject in SUBJECTS {
+                let is_set = subject == SUBJECTS[place];
+                let expected = if is_set { Some(Percentage(score)) } else { flags.confidence_score(subject) };
+                prop_assert_eq!(changed.confidence_score(subject), expected);
+                prop_assert_eq!(changed.last_seen(subject), flags.last_seen(subject));
+            }
+        }
+
+        #[test]
+        fn the_words_hold_every_field(flags in any_flags()) {
+            let [booleans, scores, dates, date] = flags.words();
+            for (place, field) in BOOLEANS.into_iter().enumerate() {
+                let is_set = |bit: usize| booleans & 1 << bit != 0;
+                prop_assert_eq!(flags.boolean(field), is_set(place).then_some(is_set(place + 16)));
+            }
+            for (place, subject) in SUBJECTS.into_iter().enumerate() {
+                let score = u8::try_from(scores >> (8 * (place + 1)) & 255).unwrap();
+                prop_assert_eq!(flags.confidence_score(subject), (score != 255).then_some(Percentage(score)));
+                let day = u16::try_from([dates & 0xffff, dates >> 16, date][place]).unwrap();
+                prop_assert_eq!(flags.last_seen(subject), (day != 0).then_some(day));
+            }
+            prop_assert_eq!(scores & 255, 255, "no score was set");
+        }
+
+        #[test]
+        fn a_day_is_counted_from_2000_or_left_out(day in -2_900_000_i32..2_900_000) {
+            let number = day_number(date(day));
+            prop_assert_eq!(number, u16::try_from(day).ok().filter(|day| *day != 0));
+            let mut flags = Flags::default();
+            flags.set_last_seen(Subject::Vpn, date(day));
+            prop_assert_eq!(flags.last_seen(Subject::Vpn), number);
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_no_percentage() {
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.1, 100.000_001, -1.0, 101.0, 1e308] {
+            assert_eq!(Percentage::new(number), None, "{number}");
+        }
+        for (number, value) in [(-0.0, 0), (0.0, 0), (0.999, 0), (79.999, 79), (99.999_999, 99), (100.0, 100)]
+        {
+            assert_eq!(Percentage::new(number).map(Percentage::value), Some(value), "{number}");
+        }
+    }
+
+    #[test]
+    fn every_field_has_a_name_and_a_place_of_its_own() {
+        let names: std::collections::HashSet<&str> = Field::ALL.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), 27);
+        for (place, (name, field)) in Field::ALL.into_iter().enumerate() {
+            assert_eq!(Field::named(name), Some(field));
+            assert!(Field::ALL[..place].iter().all(|(_, other)| *other != field), "{name}");
+        }
+        assert_eq!(Field::named("IS_VPN"), None);
+        assert_eq!(Field::named("security.is_vpn"), None);
+    }
+
+    #[test]
+    fn empty_names_are_left_out() {
+        let mut names = Names::default();
+        names.set_one(NameField::BotType, "");
+        names.set_list(NameListField::VpnProviderNames, ["", ""]);
+        assert!(names.is_empty());
+        names.set_list(NameListField::VpnProviderNames, ["", "Nord VPN", ""]);
+        assert_eq!(names.list(NameListField::VpnProviderNames), ["Nord VPN".into()]);
+        assert_eq!(names.list(NameListField::ProxyProviderNames), []);
+        assert!(!names.is_empty());
+    }
 }

@@ -16,6 +16,10 @@ use crate::secret::Secret;
 
 /// Many times the largest documented answer.
 const LARGEST_BODY: usize = 64 * 1024;
+/// A connection over HTTP/2 carries all calls, and a call that is given up leaves it open. One that has died without
+/// a word is found by these, and the next call makes a new one.
+const PING_INTERVAL: Duration = Duration::from_secs(3);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 const IDLE_CONNECTIONS: usize = 32;
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -61,10 +65,15 @@ impl Http {
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_keep_alive_while_idle(true)
             .user_agent(concat!("ip-risk/", env!("CARGO_PKG_VERSION")))
             // The process's environment is the face's business, which passes on what it found.
             .no_proxy();
-        if let Some(proxy) = &options.https_proxy {
+        // The client's own reading of `*` leaves out endpoints that are addresses.
+        let is_exempt = options.no_proxy.as_deref().is_some_and(|hosts| hosts.trim() == "*");
+        if let Some(proxy) = options.https_proxy.as_ref().filter(|_| !is_exempt) {
             builder = builder.proxy(https_proxy(proxy, options.no_proxy.as_deref())?);
         }
         let client = builder.build().map_err(|_| internal("the http client could not be built"))?;
@@ -137,11 +146,11 @@ fn tls(extra_roots: Option<&str>) -> Result<(ClientConfig, Roots), Error> {
 }
 
 /// The code for an error of the HTTP client, whose own text would show the URL and with it the key.
+///
+/// The client's own time limits are those of connecting; the deadline is the caller's.
 fn classify(error: &reqwest::Error) -> Code {
-    let causes = || iter::successors(error.source(), |cause: &&(dyn StdError + 'static)| (*cause).source());
-    if error.is_timeout() {
-        Code::Timeout
-    } else if causes().any(is_tls) {
+    let causes = || iter::successors(error.source(), |cause| cause_of(*cause));
+    if causes().any(<dyn StdError>::is::<rustls::Error>) {
         Code::Tls
     } else if causes().any(is_invalid_data) {
         Code::Malformed
@@ -150,9 +159,12 @@ fn classify(error: &reqwest::Error) -> Code {
     }
 }
 
-fn is_tls(error: &(dyn StdError + 'static)) -> bool {
-    let inside_io = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.is::<rustls::Error>() || inside_io.is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
+/// What is inside an error. An `io::Error` gives away the cause of what it wraps, but not what it wraps.
+fn cause_of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 /// What decompression says of a body that is not compressed as it claims.

@@ -27,6 +27,7 @@ mod judgement;
 pub mod lists;
 pub mod names;
 pub mod options;
+pub mod policies;
 pub mod policy;
 pub mod provenance;
 mod reader;

@@ -141,13 +141,17 @@ fn read_network(item: &Reader<'_>, purpose: Purpose) -> Result<IpNet, Error> {
     Ok(network)
 }
 
-/// The instant that a text names, as JavaScript's `new Date(text)` reads it: a date alone is its first moment in UTC.
+/// The instant that a text names. A date alone is its first moment in UTC; a time needs a zone.
 fn read_instant(item: &Reader<'_>) -> Result<u64, Error> {
     let expected = "a date such as `2027-01-31` or `2027-01-31T12:00:00Z`";
     let text = item.value().as_str().ok_or_else(|| item.must_be(expected))?;
     let milliseconds = match text.parse::<Timestamp>() {
         Ok(instant) => instant.as_millisecond(),
-        Err(_) => first_moment(text.parse::<Date>().map_err(|_| item.must_be(expected))?),
+        // The parser of dates would also take a time without a zone, and drop it.
+        Err(_) if text.len() == "2027-01-31".len() => {
+            first_moment(text.parse::<Date>().map_err(|_| item.must_be(expected))?)
+        }
+        Err(_) => return Err(item.must_be(expected)),
     };
     u64::try_from(milliseconds).map_err(|_| item.must_be("a date after 1970"))
 }

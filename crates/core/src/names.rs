@@ -41,3 +41,49 @@ impl NameTable {
         Some(shared)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::flags::NameField;
+
+    fn named(name: &str) -> Names {
+        let mut names = Names::default();
+        names.set_one(NameField::BotOperatorName, name);
+        names
+    }
+
+    #[test]
+    fn equal_names_share_one_copy_and_different_ones_have_numbers_of_their_own() {
+        let table = NameTable::default();
+        let [one, same, other] = ["Google", "Google", "google"].map(|name| table.share(named(name)).unwrap());
+        assert!(Arc::ptr_eq(&one, &same));
+        assert!(one.id() != other.id() && one.id() != 0 && other.id() != 0);
+        assert_eq!(one.names(), &named("Google"));
+        assert!(table.share(Names::default()).is_none());
+    }
+
+    #[test]
+    fn names_that_no_evidence_carries_are_dropped_and_the_others_kept() {
+        let table = NameTable::default();
+        let kept: Vec<_> = (0..100).map(|n| table.share(named(&format!("kept {n}"))).unwrap()).collect();
+        for n in 0..100_000 {
+            assert!(table.share(named(&format!("dropped {n}"))).is_some());
+        }
+        let size = table.inner.lock().unwrap().shared.len();
+        assert!(size <= FIRST_SWEEP, "{size} names are kept");
+        for (n, shared) in kept.iter().enumerate() {
+            assert!(Arc::ptr_eq(shared, &table.share(named(&format!("kept {n}"))).unwrap()));
+        }
+    }
+
+    #[test]
+    fn numbers_are_not_given_twice_while_they_are_in_use() {
+        let table = NameTable::default();
+        let shared: Vec<_> = (0..5_000).map(|n| table.share(named(&n.to_string())).unwrap()).collect();
+        let ids: HashSet<u32> = shared.iter().map(|shared| shared.id()).collect();
+        assert_eq!(ids.len(), shared.len());
+    }
+}

@@ -7,8 +7,8 @@ use reqwest::Url;
 use serde_json::Value;
 
 use crate::error::{Code, Error};
-use crate::policy::Policies;
-use crate::reader::{ObjectReader, Reader};
+use crate::policies::Policies;
+use crate::reader::{MOST_MILLISECONDS, ObjectReader, Reader};
 use crate::secret::Secret;
 
 const DEFAULT_ENDPOINT: &str = "https://api.ipgeolocation.io";
@@ -16,16 +16,14 @@ const DEFAULT_DEADLINE: u64 = 1_500;
 const DEFAULT_CONNECT_TIMEOUT: u64 = 1_000;
 const DEFAULT_TTL: u64 = 5 * 60 * 1_000;
 const DEFAULT_STALE: u64 = 24 * 60 * 60 * 1_000;
-const DEFAULT_MAX_ENTRIES: u64 = 200_000;
+const DEFAULT_MAX_ENTRIES: u64 = 100_000;
 const DEFAULT_IPV6_PREFIX: u64 = 64;
 const DEFAULT_MAX_IN_FLIGHT: u64 = 1_000;
 
 /// How many look-ups a minute are made for addresses that anybody could have written.
-pub const UNVERIFIED_LOOK_UPS_PER_MINUTE: u32 = 10;
+pub const UNVERIFIED_LOOK_UPS_PER_MINUTE: usize = 10;
 /// How many addresses one `checkMany` may hold.
 pub const MOST_ADDRESSES: usize = 50_000;
-/// The longest time that an option may name: ten years.
-pub(crate) const MOST_MILLISECONDS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
 /// What a face found around the process. An option that is written wins over it.
 #[derive(Clone, Debug, Default)]

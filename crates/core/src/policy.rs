@@ -1,14 +1,10 @@
 //! A policy: what one kind of route does with evidence, and without it.
 
-use std::collections::HashMap;
-
-use serde_json::Value;
-
 use crate::decision::{Action, Mode};
-use crate::error::{Code, Error, FailureClass, unknown_option};
+use crate::error::{Code, Error, FailureClass, nearest};
 use crate::evidence::Evidence;
 use crate::lists::{List, Purpose};
-use crate::reader::Reader;
+use crate::reader::{MOST_MILLISECONDS, Reader};
 use crate::reasons::{MAX_RULES, Reason, Reasons};
 use crate::routes::{RouteId, Routes};
 use crate::rules::{RISING_ACTIONS, Rule, read_id, read_percentage, shipped};
@@ -159,7 +155,7 @@ impl Policy {
             if rule.applies(evidence, route, now) {
                 reasons = reasons.with_rule(place);
                 action = action.max(rule.at_least.unwrap_or(Action::Allow));
-                at_most = at_most.min(rule.at_most.unwrap_or(Action::Block));
+                at_most = at_most.min(rule.cap(evidence).unwrap_or(Action::Block));
             }
         }
         Verdict { action: action.min(at_most), reasons }
@@ -214,9 +210,9 @@ impl Policy {
             policy.max_action = Some(max_action.one_of(RISING_ACTIONS)?);
         }
         if let Some(max_stale) = object.get("maxStaleMs") {
-            policy.max_stale = Some(max_stale.whole(0, crate::options::MOST_MILLISECONDS)?);
+            policy.max_stale = Some(max_stale.whole(0, MOST_MILLISECONDS)?);
         }
-        policy.read_rules(object.get("rules"))?;
+        policy.read_rules(object.get("rules").as_ref(), written)?;
         Ok(policy)
     }
 
@@ -236,8 +232,8 @@ impl Policy {
         Ok(())
     }
 
-    fn read_rules(&mut self, written: Option<Reader<'_>>) -> Result<(), Error> {
-        if let Some(written) = &written {
+    fn read_rules(&mut self, written: Option<&Reader<'_>>, policy: &Reader<'_>) -> Result<(), Error> {
+        if let Some(written) = written {
             for item in written.items()? {
                 self.read_rule(&item)?;
             }
@@ -246,14 +242,12 @@ impl Policy {
         let mut rules = shipped(self.thresholds.block);
         rules.retain(|rule| !self.switched_off.contains(&rule.id) && !is_own(&rule.id));
         rules.extend(self.own_rules.iter().cloned());
-        match written {
-            Some(written) if rules.len() > MAX_RULES => Err(written
-                .refused(&format!("a policy may have at most {MAX_RULES} rules, with the shipped ones"))),
-            _ => {
-                self.rules = rules;
-                Ok(())
-            }
+        if rules.len() > MAX_RULES {
+            let why = format!("a policy may have at most {MAX_RULES} rules, with the shipped ones");
+            return Err(written.unwrap_or(policy).refused(&why));
         }
+        self.rules = rules;
+        Ok(())
     }
 
     /// A rule, or `{ id, enabled }`, which switches one off or on again.
@@ -278,7 +272,9 @@ impl Policy {
         let known: Vec<&str> =
             shipped_rules.iter().chain(&self.own_rules).map(|rule| rule.id.as_str()).collect();
         if !known.contains(&id) {
-            return Err(unknown_option(id_reader.path(), id, &known));
+            let message =
+                format!("`{}`: no rule is called `{id}`; {}", id_reader.path(), nearest(id, &known));
+            return Err(Error::new(Code::UnknownOption, message));
         }
         self.switched_off.retain(|known| known != id);
         if !enabled.boolean()? {
@@ -320,98 +316,271 @@ impl Thresholds {
     }
 }
 
-/// The policies of a checker by name: the shipped ones and what the user wrote.
-#[derive(Clone, Debug)]
-pub struct Policies {
-    policies: Vec<Policy>,
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
 
-impl Policies {
-    /// The shipped policies.
-    #[must_use]
-    pub fn shipped() -> Self {
-        Self { policies: vec![Policy::login(), Policy::payment()] }
+    use super::*;
+    use crate::evidence::Provider;
+    use crate::flags::tests::{BOOLEANS, any_evidence, boolean_field, cases};
+    use crate::flags::{BooleanField, Field, Flags, Percentage};
+
+    const NOW: u64 = 1_770_000_000_000;
+
+    /// The flags that say something for an address: these may soften, every other one may only harden.
+    const SOFTENERS: [BooleanField; 3] =
+        [BooleanField::IsRelay, BooleanField::IsCorporateGateway, BooleanField::IsKnownGoodBot];
+
+    fn derived(base: &Policy, written: &Value) -> Policy {
+        Policy::derive("derived", base, &Reader::new("", written)).unwrap()
     }
 
-    /// All policies; the place of each is its number.
-    #[must_use]
-    pub fn all(&self) -> &[Policy] {
-        &self.policies
+    fn action(policy: &Policy, evidence: &Evidence) -> Action {
+        policy.judge(evidence, RouteId::OTHER, NOW).action
     }
 
-    /// The place of the policy of that name.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<usize> {
-        self.policies.iter().position(|policy| policy.name == name)
+    fn saying(evidence: &Evidence, field: BooleanField, said: bool) -> Evidence {
+        let mut evidence = evidence.clone();
+        evidence.flags.set_boolean(field, said);
+        evidence
     }
 
-    /// The names of all policies.
-    #[must_use]
-    pub fn names(&self) -> Vec<&str> {
-        self.policies.iter().map(Policy::name).collect()
+    fn name_of(field: BooleanField) -> &'static str {
+        Field::ALL.iter().find(|(_, known)| *known == Field::Boolean(field)).unwrap().0
     }
 
-    /// The mistake of a name that no policy has.
-    #[must_use]
-    pub fn unknown(&self, name: &str) -> Error {
-        let names: Vec<String> = self.policies.iter().map(|policy| format!("`{}`", policy.name)).collect();
-        Error::new(
-            Code::UnknownPolicy,
-            format!("no policy is called `{name}`; known are {}", names.join(", ")),
-        )
+    fn rising_action() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["allow", "log", "challenge", "block"])
     }
 
-    /// Reads `policies: { name: { .. } }`. One that is named like a shipped policy changes it; any other
-    /// extends what its `extends` names, or `login`.
-    pub(crate) fn read(written: Option<&Reader<'_>>) -> Result<Self, Error> {
-        let mut policies = Self::shipped();
-        let Some(written) = written else { return Ok(policies) };
-        let mut open: HashMap<&str, Reader<'_>> = written.any_object()?.entries().collect();
-        let mut names: Vec<&str> = open.keys().copied().collect();
-        names.sort_unstable();
-        for name in names {
-            policies.resolve(name, &mut open)?;
+    fn thresholds() -> impl Strategy<Value = Value> {
+        prop::collection::vec(0_u8..=100, 3).prop_map(|mut edges| {
+            edges.sort_unstable();
+            json!({ "log": edges[0], "challenge": edges[1], "block": edges[2] })
+        })
+    }
+
+    /// Conditions that ask for flags to be true, and now and then for a score.
+    fn positive_conditions() -> impl Strategy<Value = Value> {
+        let score = prop::option::of((0_u8..=50, 50_u8..=100));
+        (prop::collection::vec(boolean_field(), 1..3), score).prop_map(|(fields, score)| {
+            let mut when = json!({});
+            for field in fields {
+                when[name_of(field)] = json!(true);
+            }
+            if let Some((min, max)) = score {
+                when["threat_score"] = json!({ "min": min, "max": max });
+            }
+            when
+        })
+    }
+
+    /// A user's policy whose own rules only raise, on flags that are true.
+    fn raising_policy() -> impl Strategy<Value = Value> {
+        let rules = prop::collection::vec((positive_conditions(), rising_action()), 0..6);
+        (rules, thresholds()).prop_map(|(rules, thresholds)| {
+            let rules = rules.into_iter().enumerate().map(|(place, (when, action))| {
+                json!({ "id": format!("own_{place}"), "when": when, "atLeast": action })
+            });
+            json!({ "thresholds": thresholds, "rules": rules.collect::<Vec<_>>() })
+        })
+    }
+
+    /// A user's policy with rules that raise, rules that cap, and shipped rules that are switched off.
+    fn any_policy() -> impl Strategy<Value = Value> {
+        let condition = (boolean_field(), any::<bool>());
+        let rules = prop::collection::vec(
+            (condition, prop::option::of(rising_action()), prop::option::of(rising_action())),
+            0..6,
+        );
+        let off = prop::sample::subsequence(
+            vec!["residential_proxy", "known_attacker", "relay", "corporate_gateway", "known_good_bot"],
+            0..=5,
+        );
+        (rules, off, thresholds()).prop_map(|(rules, off, thresholds)| {
+            let own = rules.into_iter().enumerate().filter_map(|(place, ((field, said), least, most))| {
+                let mut rule = json!({ "id": format!("own_{place}"), "when": { name_of(field): said } });
+                let rank = |action: &str| RISING_ACTIONS.iter().position(|(name, _)| *name == action);
+                match (least, most) {
+                    (None, None) => return None,
+                    (Some(least), Some(most)) if rank(least) > rank(most) => return None,
+                    _ => {}
+                }
+                least.inspect(|action| rule["atLeast"] = json!(action));
+                most.inspect(|action| rule["atMost"] = json!(action));
+                Some(rule)
+            });
+            let off = off.into_iter().map(|id| json!({ "id": id, "enabled": false }));
+            json!({ "thresholds": thresholds, "rules": own.chain(off).collect::<Vec<_>>() })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(cases(2_048))]
+
+        #[test]
+        fn saying_more_against_an_address_never_lowers_the_action(
+            evidence in any_evidence(), field in boolean_field(), written in raising_policy(),
+        ) {
+            prop_assume!(!SOFTENERS.contains(&field));
+            let worse = saying(&evidence, field, true);
+            for policy in [Policy::login(), Policy::payment(), derived(&Policy::login(), &written)] {
+                prop_assert!(action(&policy, &worse) >= action(&policy, &evidence), "{}", name_of(field));
+            }
         }
-        Ok(policies)
+
+        #[test]
+        fn saying_something_for_an_address_never_raises_the_action(
+            evidence in any_evidence(), softener in prop::sample::select(SOFTENERS.to_vec()),
+        ) {
+            let better = saying(&evidence, softener, true);
+            for policy in [Policy::login(), Policy::payment()] {
+                prop_assert!(action(&policy, &better) <= action(&policy, &evidence), "{}", name_of(softener));
+            }
+        }
+
+        #[test]
+        fn false_instead_of_nothing_changes_nothing_where_no_rule_asks_for_it(
+            evidence in any_evidence(), written in raising_policy(),
+        ) {
+            let absent: Vec<BooleanField> =
+                BOOLEANS.into_iter().filter(|field| evidence.flags.boolean(*field).is_none()).collect();
+            let say = |evidence, field: &BooleanField| saying(&evidence, *field, false);
+            let all = absent.iter().fold(evidence.clone(), say);
+            for policy in [Policy::login(), Policy::payment(), derived(&Policy::login(), &written)] {
+                prop_assert_eq!(action(&policy, &all), action(&policy, &evidence));
+            }
+        }
+
+        #[test]
+        fn a_higher_score_never_lowers_the_action_without_rules_on_scores(
+            evidence in any_evidence(), other in 0_u8..=100, written in any_policy(),
+        ) {
+            let policy = derived(&Policy::login(), &written);
+            let other = Percentage::new(f64::from(other)).unwrap();
+            let scoring = |score| action(&policy, &Evidence { score, ..evidence.clone() });
+            prop_assert!(scoring(other.min(evidence.score)) <= scoring(other.max(evidence.score)));
+        }
+
+        #[test]
+        fn no_cap_of_any_rule_is_for_a_known_attacker(evidence in any_evidence(), written in any_policy()) {
+            let attacker = saying(&evidence, BooleanField::IsKnownAttacker, true);
+            let mut policy = derived(&Policy::login(), &written);
+            // Rules that raise and cap have a test of their own.
+            policy.rules.retain(|rule| rule.at_least.is_none() || rule.at_most.is_none());
+            let mut uncapped = policy.clone();
+            uncapped.rules.iter_mut().for_each(|rule| rule.at_most = None);
+            uncapped.rules.retain(|rule| rule.at_least.is_some());
+            prop_assert_eq!(action(&policy, &attacker), action(&uncapped, &attacker));
+        }
+
+        #[test]
+        fn the_highest_at_least_and_then_the_lowest_at_most_of_the_rules_that_apply(
+            evidence in any_evidence(), written in any_policy(),
+        ) {
+            let policy = derived(&Policy::login(), &written);
+            let verdict = policy.judge(&evidence, RouteId::OTHER, NOW);
+            let applying: Vec<&Rule> =
+                policy.rules.iter().filter(|rule| rule.applies(&evidence, RouteId::OTHER, NOW)).collect();
+            let (from_score, reason) = policy.thresholds.judge(evidence.score.value());
+            let raised = applying.iter().filter_map(|rule| rule.at_least).fold(from_score, Ord::max);
+            let capped = applying.iter().filter_map(|rule| rule.cap(&evidence)).fold(raised, Ord::min);
+            prop_assert_eq!(verdict.action, capped);
+            let names = policy.reason_names();
+            let said: Vec<&String> =
+                (0..64).filter(|bit| verdict.reasons.bits() & 1 << bit != 0).map(|bit| &names[bit]).collect();
+            let expected: Vec<&str> =
+                applying.iter().map(|rule| rule.id.as_str()).chain([reason.as_str()]).collect();
+            prop_assert_eq!(said, expected);
+        }
+
+        #[test]
+        fn max_action_is_the_most_that_is_answered_and_hold_stands_outside(
+            place in 0_usize..5, most in rising_action(),
+        ) {
+            let policy = derived(&Policy::login(), &json!({ "maxAction": most }));
+            let before = Action::ALL[place];
+            let after = policy.cap(Verdict { action: before, reasons: Reasons::default() });
+            let most = RISING_ACTIONS.iter().find(|(name, _)| *name == most).unwrap().1;
+            let expected = if before == Action::Hold { Action::Hold } else { before.min(most) };
+            prop_assert_eq!(after.action, expected);
+            let says_so = after.reasons == Reasons::default().with(Reason::MaxAction);
+            prop_assert_eq!(says_so, before != expected);
+        }
     }
 
-    /// Compiles `name` after what it extends. What is being compiled is no longer in `open`, so a circle ends.
-    fn resolve(&mut self, name: &str, open: &mut HashMap<&str, Reader<'_>>) -> Result<(), Error> {
-        let Some(written) = open.remove(name) else { return Ok(()) };
-        let extends = written.any_object()?.get("extends");
-        let parent = match &extends {
-            Some(extends) => extends.text()?,
-            None if self.find(name).is_some() => name,
-            None => "login",
+    /// Evidence with a score of 0 that says these are true.
+    fn clean_but(fields: &[BooleanField]) -> Evidence {
+        let mut flags = Flags::default();
+        for field in fields {
+            flags.set_boolean(*field, true);
+        }
+        Evidence { flags, score: Percentage::ZERO, provider: Provider::Ipgeolocation, checked_at: 0 }
+    }
+
+    #[test]
+    fn only_a_residential_proxy_and_a_known_attacker_act_alone() {
+        for field in BOOLEANS {
+            let expected = match field {
+                BooleanField::IsResidentialProxy | BooleanField::IsKnownAttacker => Action::Challenge,
+                _ => Action::Allow,
+            };
+            assert_eq!(action(&Policy::login(), &clean_but(&[field])), expected, "{}", name_of(field));
+        }
+    }
+
+    #[test]
+    fn a_rule_that_raises_and_caps_still_raises_for_a_known_attacker() {
+        let rule = json!({ "id": "tor", "when": { "is_tor": true }, "atLeast": "block", "atMost": "block" });
+        let policy = derived(&Policy::login(), &json!({ "rules": [rule] }));
+        assert_eq!(action(&policy, &clean_but(&[BooleanField::IsTor])), Action::Block);
+        let attacker = clean_but(&[BooleanField::IsTor, BooleanField::IsKnownAttacker]);
+        assert_eq!(action(&policy, &attacker), Action::Block);
+    }
+
+    #[test]
+    fn a_policy_keeps_what_it_extends_and_changes_what_is_written() {
+        let base = derived(
+            &Policy::payment(),
+            &json!({
+                "maxAction": "challenge", "maxStaleMs": 5, "mode": "log-only", "thresholds": { "log": 10 },
+                "deny": ["8.8.8.8"], "rules": [{ "id": "own", "when": { "is_tor": true }, "atLeast": "log" }],
+            }),
+        );
+        let policy = derived(
+            &base,
+            &json!({
+                "thresholds": { "block": 90 }, "deny": ["9.9.9.9"], "onFailure": { "exhausted": "open" },
+                "rules": [{ "id": "relay", "enabled": false }],
+            }),
+        );
+        let Thresholds { log, challenge, block } = policy.thresholds;
+        assert_eq!((log, challenge, block), (10, 45, 90));
+        assert_eq!((policy.max_action, policy.max_stale), (Some(Action::Challenge), Some(5)));
+        assert_eq!((policy.mode, policy.upstream), (Mode::LogOnly, FailureMode::Closed));
+        assert_eq!(policy.exhausted, FailureMode::Open);
+        let is_denied = |text: &str| {
+            policy.deny.find(crate::address::Address::parse(text).unwrap(), RouteId::OTHER, 0).is_some()
         };
-        if parent != name {
-            self.resolve(parent, open)?;
-        }
-        let Some(base) = self.find(parent).map(|place| &self.policies[place]) else {
-            let path = extends.map_or_else(String::new, |extends| format!("`{}`: ", extends.path()));
-            let why = "it extends a policy that does not exist, or itself in a circle";
-            return Err(Error::new(Code::Option, format!("{path}{why} (`{parent}`)")));
-        };
-        let policy = Policy::derive(name, base, &written)?;
-        match self.find(name) {
-            Some(place) => self.policies[place] = policy,
-            None => self.policies.push(policy),
-        }
-        Ok(())
+        assert!(is_denied("8.8.8.8") && is_denied("9.9.9.9"));
+        let ids: Vec<&str> = policy.rules.iter().map(|rule| rule.id.as_str()).collect();
+        assert!(ids.contains(&"own") && !ids.contains(&"relay"));
     }
 
-    /// Adds a policy that was written at one route and has no name of its own.
-    pub(crate) fn add_inline(&mut self, base: &str, written: &Value) -> Result<usize, Error> {
-        let base = self.find(base).ok_or_else(|| self.unknown(base))?;
-        let name = format!("inline-{}", self.policies.len() - 1);
-        let policy = Policy::derive(&name, &self.policies[base], &Reader::new("", written))?;
-        self.policies.push(policy);
-        Ok(self.policies.len() - 1)
-    }
-
-    /// Turns every policy into one that only watches.
-    pub(crate) fn log_only(&mut self) {
-        let policies = std::mem::take(&mut self.policies);
-        self.policies = policies.into_iter().map(Policy::log_only).collect();
+    #[test]
+    fn rules_are_replaced_switched_off_and_on_by_their_id() {
+        let ids =
+            |policy: &Policy| -> Vec<String> { policy.rules.iter().map(|rule| rule.id.clone()).collect() };
+        let own = json!({ "id": "relay", "when": { "is_relay": true }, "atMost": "allow" });
+        let replaced = derived(&Policy::login(), &json!({ "rules": [own] }));
+        assert_eq!(ids(&replaced).iter().filter(|id| *id == "relay").count(), 1);
+        assert_eq!(ids(&replaced).last().unwrap(), "relay");
+        let off = derived(&Policy::login(), &json!({ "rules": [{ "id": "relay", "enabled": false }] }));
+        assert!(!ids(&off).contains(&"relay".to_owned()));
+        let on = derived(&off, &json!({ "rules": [{ "id": "relay", "enabled": true }] }));
+        assert_eq!(ids(&on), ids(&Policy::login()));
+        let still_off = derived(&off, &json!({ "thresholds": { "block": 90 } }));
+        assert_eq!(ids(&still_off), ids(&off));
     }
 }

@@ -54,3 +54,42 @@ impl Facts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every set of facts, with whether the address is special-use space or none.
+    fn all() -> impl Iterator<Item = (Facts, bool)> {
+        (0..64).flat_map(|bits| [(Facts::from_bits(bits), false), (Facts::from_bits(bits), true)])
+    }
+
+    #[test]
+    fn only_what_the_text_alone_shows_makes_an_address_verified() {
+        for (facts, is_special) in all() {
+            let said = facts.provenance(is_special);
+            let from_framework = facts.has(Facts::FRAMEWORK);
+            let custom = facts.has(Facts::CUSTOM);
+            let everyone = facts.has(Facts::TRUSTS_EVERYONE);
+            let peer = facts.has(Facts::IS_PEER);
+            let hidden_proxy = peer && is_special && facts.has(Facts::FORWARDED_HEADER);
+            for (provenance, is_so) in [
+                (Provenance::Application, !from_framework),
+                (Provenance::Custom, from_framework && custom),
+                (Provenance::Unverified, from_framework && !custom && (everyone || hidden_proxy)),
+                (Provenance::Socket, from_framework && !custom && !everyone && peer && !hidden_proxy),
+                (Provenance::TrustedProxy, from_framework && !custom && !everyone && !peer),
+            ] {
+                assert_eq!(said == provenance, is_so, "{facts:?}, special {is_special}: {said:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_route_that_blocks_unverified_addresses_does_not_verify_them() {
+        for (facts, is_special) in all() {
+            let blocking = Facts::from_bits(facts.0 | Facts::BLOCK_UNVERIFIED);
+            assert_eq!(blocking.provenance(is_special), facts.provenance(is_special));
+        }
+    }
+}

@@ -4,6 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, unknown_option};
 
+/// The longest time that an option may name: ten years.
+pub(crate) const MOST_MILLISECONDS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
+
 /// A value and the path that leads to it, such as `policies.login.thresholds.block`.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
@@ -27,18 +30,25 @@ impl<'a> Reader<'a> {
         &self.path
     }
 
+    /// The path as messages name it; that of the whole is empty.
+    fn name(&self) -> &str {
+        if self.path.is_empty() { "options" } else { &self.path }
+    }
+
     pub(crate) fn value(&self) -> &'a Value {
         self.value
     }
 
-    /// The mistake "`path` must be `expected`, not `value`".
+    /// The mistake "`path` must be `expected`, not `value`". Of the whole, the value is not shown: it may be the key.
     pub(crate) fn must_be(&self, expected: &str) -> Error {
-        Error::new(Code::Option, format!("`{}` must be {expected}, not `{}`", self.path, shown(self.value)))
+        let found =
+            if self.path.is_empty() { String::new() } else { format!(", not `{}`", shown(self.value)) };
+        Error::new(Code::Option, format!("`{}` must be {expected}{found}", self.name()))
     }
 
     /// Another mistake about this value.
     pub(crate) fn refused(&self, why: &str) -> Error {
-        Error::new(Code::Option, format!("`{}`: {why}", self.path))
+        Error::new(Code::Option, format!("`{}`: {why}", self.name()))
     }
 
     pub(crate) fn boolean(&self) -> Result<bool, Error> {
@@ -48,7 +58,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn text(&self) -> Result<&'a str, Error> {
         self.value
             .as_str()
-            .filter(|text| !text.trim().is_empty())
+            .filter(|text| !text.trim().is_empty() && !text.starts_with(FOREIGN))
             .ok_or_else(|| self.must_be("a text that is not empty"))
     }
 
@@ -131,12 +141,80 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
+/// What a face puts before a value that JSON cannot hold, such as `NaN`, so that it is refused as what it was.
+const FOREIGN: char = '\0';
+
 /// The value as it stands in a message: shortened, so that a message stays readable.
 fn shown(value: &Value) -> String {
     const MOST: usize = 60;
-    let text = value.to_string();
+    let text = match value.as_str().and_then(|text| text.strip_prefix(FOREIGN)) {
+        Some(foreign) => foreign.to_owned(),
+        None => value.to_string(),
+    };
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::flags::tests::cases;
+
+    proptest! {
+        #![proptest_config(cases(1_024))]
+
+        #[test]
+        fn a_whole_number_is_read_exactly_when_it_is_one_in_its_range(
+            number in prop_oneof![
+                any::<i64>().prop_map(Value::from),
+                any::<u64>().prop_map(Value::from),
+                any::<f64>().prop_map(Value::from),
+                (-200_i32..200).prop_map(|number| json!(f64::from(number) / 2.0)),
+            ],
+            least in 0_u64..100, more in 0_u64..100,
+        ) {
+            let read = Reader::new("path", &number).whole(least, least + more).ok();
+            // Compared as text, which no conversion of numbers can spoil.
+            let is_in_range = |whole: &u64| {
+                [whole.to_string(), format!("{whole}.0"), format!("-{whole}.0")].contains(&number.to_string())
+                    && (*whole == 0 || !number.to_string().starts_with('-'))
+            };
+            prop_assert_eq!(read, (least..=least + more).find(is_in_range));
+        }
+
+        #[test]
+        fn a_value_is_shown_short_and_whole_in_characters(value in "\\PC{0,200}") {
+            let shown = shown(&json!(value));
+            prop_assert!(shown.chars().count() <= 63);
+            prop_assert!(!shown.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn paths_lead_through_objects_and_arrays() {
+        let value = json!({ "a": [{ "b": 1 }] });
+        let items = Reader::new("", &value).any_object().unwrap().get("a").unwrap().items().unwrap();
+        let inner = items[0].any_object().unwrap().get("b").unwrap();
+        assert_eq!(inner.path(), "a[0].b");
+        assert_eq!(
+            inner.text().unwrap_err().to_string(),
+            "`a[0].b` must be a text that is not empty, not `1`"
+        );
+        let missing = items[0].any_object().unwrap().require("c").unwrap_err();
+        assert_eq!(missing.to_string(), "`a[0].c` is missing");
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_with_an_exponent() {
+        for (value, number) in
+            [(json!(1e3), Some(1_000)), (json!(1.5), None), (json!(-0.0), Some(0)), (json!(1e30), None)]
+        {
+            assert_eq!(Reader::new("path", &value).whole(0, 1_000_000).ok(), number, "{value}");
+        }
     }
 }

@@ -33,7 +33,7 @@ enum Condition {
     NotSaid(BooleanField),
     Score(Range),
     Confidence(Subject, Range),
-    /// One of the names is enough; ASCII case does not matter.
+    /// Names in lower case; one of them is enough.
     Name(NameField, Vec<String>),
     NameList(NameListField, Vec<String>),
     SeenWithinDays(Subject, u16),
@@ -61,8 +61,7 @@ fn today(now: u64) -> Option<u16> {
 impl Condition {
     fn holds(&self, evidence: &Evidence, now: u64) -> bool {
         let flags = &evidence.flags;
-        let is_wanted =
-            |wanted: &[String], name: &str| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
+        let is_wanted = |wanted: &[String], name: &str| wanted.contains(&name.to_lowercase());
         match self {
             Self::Boolean(field, wanted) => flags.boolean(*field) == Some(*wanted),
             Self::NotSaid(field) => !flags.is(*field),
@@ -93,13 +92,17 @@ impl Rule {
         all(&self.when)
             && !self.unless.iter().any(|conditions| all(conditions))
             && self.routes.include(route)
-            // Nothing softens what is said of a known attacker.
-            && (self.at_most.is_none() || !evidence.flags.is(BooleanField::IsKnownAttacker))
+            && (self.at_least.is_some() || self.cap(evidence).is_some())
+    }
+
+    /// The highest action that the rule leaves. Nothing softens what is said of a known attacker.
+    pub(crate) fn cap(&self, evidence: &Evidence) -> Option<Action> {
+        self.at_most.filter(|_| !evidence.flags.is(BooleanField::IsKnownAttacker))
     }
 
     /// One rule as the user wrote it.
     pub(crate) fn read(written: &Reader<'_>, routes: &mut Routes) -> Result<Self, Error> {
-        let object = written.object(&["id", "when", "unless", "atLeast", "atMost", "routes"])?;
+        let object = written.object(&["id", "when", "unless", "atLeast", "atMost", "routes", "enabled"])?;
         let action = |key| object.get(key).map(|reader| reader.one_of(RISING_ACTIONS)).transpose();
         let rule = Self {
             id: read_id(&object.require("id")?)?.to_owned(),
@@ -177,8 +180,11 @@ pub(crate) fn read_percentage(written: &Reader<'_>) -> Result<u8, Error> {
 }
 
 fn read_names(written: &Reader<'_>) -> Result<Vec<String>, Error> {
-    let names: Vec<String> =
-        written.one_or_many()?.iter().map(|name| name.text().map(str::to_owned)).collect::<Result<_, _>>()?;
+    let names: Vec<String> = written
+        .one_or_many()?
+        .iter()
+        .map(|name| name.text().map(str::to_lowercase))
+        .collect::<Result<_, _>>()?;
     if names.is_empty() { Err(written.must_be("a name or an array of names")) } else { Ok(names) }
 }
 
@@ -219,4 +225,193 @@ pub(crate) fn shipped(block: u8) -> Vec<Rule> {
         rules.push(softening("relay_below_block", below, Action::Log));
     }
     rules
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::evidence::Provider;
+    use crate::flags::tests::{any_evidence, cases};
+    use crate::flags::{Flags, Names, Percentage};
+    use crate::names::NameTable;
+
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+    /// Noon of 2026-01-31.
+    const NOW: u64 = 20_484 * DAY + DAY / 2;
+
+    fn rule(written: &Value) -> Rule {
+        Rule::read(&Reader::new("rule", written), &mut Routes::default()).unwrap()
+    }
+
+    fn applies(when: &Value, evidence: &Evidence) -> bool {
+        rule(&json!({ "id": "own", "when": when, "atLeast": "log" })).applies(evidence, RouteId::OTHER, NOW)
+    }
+
+    fn evidence(score: u8, set: impl FnOnce(&mut Flags)) -> Evidence {
+        let mut flags = Flags::default();
+        set(&mut flags);
+        let score = Percentage::new(f64::from(score)).unwrap();
+        Evidence { flags, score, provider: Provider::Ipgeolocation, checked_at: 0 }
+    }
+
+    /// Conditions that hold often.
+    fn conditions() -> impl Strategy<Value = Value> {
+        let boolean =
+            prop::sample::select(vec!["is_vpn", "is_bot", "is_relay", "is_known_attacker", "is_spam"]);
+        prop_oneof![
+            (boolean, any::<bool>()).prop_map(|(name, wanted)| json!({ name: wanted })),
+            (0_u8..=60).prop_map(|min| json!({ "threat_score": { "min": min } })),
+            (40_u8..=100).prop_map(|max| json!({ "vpn_confidence_score": { "max": max } })),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(cases(2_048))]
+
+        #[test]
+        fn nothing_softens_what_is_said_of_a_known_attacker(
+            mut evidence in any_evidence(),
+            when in conditions(),
+            unless in prop::option::of(conditions()),
+            at_most in prop::sample::select(vec!["allow", "log", "challenge", "block"]),
+        ) {
+            let mut written = json!({ "id": "own", "when": when, "atMost": at_most });
+            if let Some(unless) = unless {
+                written["unless"] = unless;
+            }
+            evidence.flags.set_boolean(BooleanField::IsKnownAttacker, true);
+            let softening = rule(&written);
+            prop_assert!(!softening.applies(&evidence, RouteId::OTHER, NOW));
+            for shipped in shipped(80).iter().filter(|rule| rule.at_most.is_some()) {
+                prop_assert!(!shipped.applies(&evidence, RouteId::OTHER, NOW), "{}", shipped.id);
+            }
+        }
+
+        #[test]
+        fn unless_is_the_opposite_of_when(evidence in any_evidence(), when in conditions()) {
+            let always = json!({ "threat_score": { "min": 0 } });
+            let never = rule(&json!({ "id": "own", "when": always, "unless": when, "atLeast": "log" }));
+            prop_assert_eq!(never.applies(&evidence, RouteId::OTHER, NOW), !applies(&when, &evidence));
+        }
+
+        #[test]
+        fn every_condition_of_when_and_one_of_unless_must_hold(
+            evidence in any_evidence(), first in conditions(), second in conditions(),
+        ) {
+            let mut both = first.clone();
+            both.as_object_mut().unwrap().extend(second.as_object().unwrap().clone());
+            // The same name twice is one condition.
+            prop_assume!(both.as_object().unwrap().len() == 2);
+            let (first_holds, second_holds) = (applies(&first, &evidence), applies(&second, &evidence));
+            prop_assert_eq!(applies(&both, &evidence), first_holds && second_holds);
+            let always = json!({ "threat_score": { "min": 0 } });
+            let unless = |unless: Value| {
+                let rule = rule(&json!({ "id": "own", "when": always, "unless": unless, "atLeast": "log" }));
+                rule.applies(&evidence, RouteId::OTHER, NOW)
+            };
+            prop_assert_eq!(unless(json!([first, second])), !(first_holds || second_holds));
+            prop_assert_eq!(unless(both), !(first_holds && second_holds));
+        }
+    }
+
+    #[test]
+    fn an_absent_flag_is_neither_true_nor_false() {
+        let absent = evidence(50, |_| {});
+        for when in [
+            json!({ "is_vpn": true }),
+            json!({ "is_vpn": false }),
+            json!({ "vpn_confidence_score": { "min": 0 } }),
+            json!({ "vpn_last_seen": { "withinDays": 36_500 } }),
+            json!({ "cloud_provider_name": "Google LLC" }),
+            json!({ "vpn_provider_names": "Nord VPN" }),
+        ] {
+            assert!(!applies(&when, &absent), "{when}");
+        }
+        let denied = evidence(50, |flags| flags.set_boolean(BooleanField::IsVpn, false));
+        assert!(applies(&json!({ "is_vpn": false }), &denied));
+        assert!(!applies(&json!({ "is_vpn": true }), &denied));
+    }
+
+    #[test]
+    fn ranges_hold_at_both_edges() {
+        for (range, first, last) in [
+            (json!({ "min": 20, "max": 30 }), 20, 30),
+            (json!({ "min": 50 }), 50, 100),
+            (json!({ "max": 10 }), 0, 10),
+        ] {
+            for score in 0..=100 {
+                let holds = applies(&json!({ "threat_score": range }), &evidence(score, |_| {}));
+                assert_eq!(holds, (first..=last).contains(&score), "{range} {score}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_compared_whole_and_without_regard_to_case() {
+        let table = NameTable::default();
+        let mut names = Names::default();
+        names.set_one(NameField::CloudProviderName, "Google LLC");
+        names.set_list(NameListField::VpnProviderNames, ["Nord VPN", "SurfShark VPN"]);
+        let evidence = evidence(5, |flags| flags.set_names(table.share(names)));
+        for (when, holds) in [
+            (json!({ "cloud_provider_name": "google llc" }), true),
+            (json!({ "cloud_provider_name": ["Amazon", "GOOGLE LLC"] }), true),
+            (json!({ "cloud_provider_name": "Google" }), false),
+            (json!({ "cloud_provider_name": "Google LLC." }), false),
+            (json!({ "vpn_provider_names": "surfshark vpn" }), true),
+            (json!({ "vpn_provider_names": ["Mullvad", "Nord VPN"] }), true),
+            (json!({ "vpn_provider_names": "VPN" }), false),
+            (json!({ "proxy_provider_names": "Nord VPN" }), false),
+        ] {
+            assert_eq!(applies(&when, &evidence), holds, "{when}");
+        }
+    }
+
+    #[test]
+    fn within_days_counts_whole_days_and_a_date_to_come_is_today() {
+        for (seen, days, holds) in [
+            ("2026-01-31", 0, true),
+            ("2026-01-30", 0, false),
+            ("2026-01-30", 1, true),
+            ("2026-01-01", 29, false),
+            ("2026-01-01", 30, true),
+            ("2026-02-01", 0, true),
+            ("2179-01-01", 0, true),
+            ("2000-01-02", 9_525, false),
+            ("2000-01-02", 9_526, true),
+        ] {
+            let seen_then = evidence(5, |flags| flags.set_last_seen(Subject::Vpn, seen.parse().unwrap()));
+            let when = json!({ "vpn_last_seen": { "withinDays": days } });
+            assert_eq!(applies(&when, &seen_then), holds, "{seen} within {days}");
+        }
+    }
+
+    #[test]
+    fn today_is_counted_in_utc_from_2000() {
+        const FIRST: u64 = 10_957 * DAY;
+        for (now, day) in [
+            (0, None),
+            (FIRST - 1, None),
+            (FIRST, Some(0)),
+            (FIRST + DAY - 1, Some(0)),
+            (FIRST + DAY, Some(1)),
+            (NOW, Some(9_527)),
+            (u64::MAX, None),
+        ] {
+            assert_eq!(today(now), day, "{now}");
+        }
+    }
+
+    #[test]
+    fn a_rule_is_for_its_routes() {
+        let mut routes = Routes::default();
+        let always = json!({ "threat_score": { "min": 0 } });
+        let written = json!({ "id": "own", "when": always, "atLeast": "log", "routes": ["/a", "/b"] });
+        let rule = Rule::read(&Reader::new("rule", &written), &mut routes).unwrap();
+        let applies_at = |route: &str| rule.applies(&evidence(5, |_| {}), routes.find(route), NOW);
+        assert!(applies_at("/a") && applies_at("/b") && !applies_at("/c"));
+    }
 }

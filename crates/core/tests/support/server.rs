@@ -1,0 +1,213 @@
+//! A stand-in of the Security API: HTTP/1.1 on a real socket, with whatever answer a test wants.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Longer than anything here takes; only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How a request is answered.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// With a status and a body, as JSON.
+    Http(u16, Vec<u8>),
+    /// With these bytes and the end of the connection, whether that is HTTP or not.
+    Bytes(Vec<u8>),
+}
+
+impl Reply {
+    /// Status 200 with this `security` object.
+    pub(crate) fn security(security: &Value) -> Self {
+        Self::Http(200, json!({ "security": security }).to_string().into_bytes())
+    }
+
+    /// Status 200 with this score and no flag.
+    pub(crate) fn score(score: u8) -> Self {
+        Self::security(&json!({ "threat_score": score }))
+    }
+
+    /// A status with the API's error body.
+    pub(crate) fn status(status: u16) -> Self {
+        Self::Http(status, br#"{"message":"nothing about this address"}"#.to_vec())
+    }
+}
+
+/// What happens to the requests about one address.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    /// How many came in.
+    pub(crate) requests: usize,
+    /// How many of them were open at once at most.
+    pub(crate) most_at_once: usize,
+    open: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    replies: Mutex<HashMap<String, Reply>>,
+    otherwise: Mutex<Reply>,
+    targets: Mutex<Vec<String>>,
+    traffic: Mutex<HashMap<String, Traffic>>,
+    /// How many requests came in.
+    arrived: watch::Sender<usize>,
+    /// Whether answers are held back.
+    is_holding: watch::Sender<bool>,
+}
+
+/// The server. It ends with the runtime it was started on.
+pub(crate) struct Server {
+    port: u16,
+    state: Arc<State>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+impl Server {
+    /// Listens, and answers every address with a score of 0 until told otherwise.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(State {
+            replies: Mutex::default(),
+            otherwise: Mutex::new(Reply::score(0)),
+            targets: Mutex::default(),
+            traffic: Mutex::default(),
+            arrived: watch::channel(0).0,
+            is_holding: watch::channel(false).0,
+        });
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&shared)));
+            }
+        });
+        Self { port, state }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Answers requests about `ip`, in its canonical spelling, like this from now on.
+    pub(crate) fn answer(&self, ip: &str, reply: Reply) {
+        locked(&self.state.replies).insert(ip.to_owned(), reply);
+    }
+
+    /// Answers requests about all other addresses like this from now on.
+    pub(crate) fn answer_otherwise(&self, reply: Reply) {
+        *locked(&self.state.otherwise) = reply;
+    }
+
+    /// Keeps answers back until `release`.
+    pub(crate) fn hold(&self) {
+        self.state.is_holding.send_replace(true);
+    }
+
+    pub(crate) fn release(&self) {
+        self.state.is_holding.send_replace(false);
+    }
+
+    /// The request targets since the last call, byte for byte.
+    pub(crate) fn take_targets(&self) -> Vec<String> {
+        std::mem::take(&mut *locked(&self.state.targets))
+    }
+
+    /// What happened to the requests about `ip`.
+    pub(crate) fn traffic(&self, ip: &str) -> Traffic {
+        locked(&self.state.traffic).get(ip).copied().unwrap_or_default()
+    }
+
+    /// Waits until that many requests came in since the server began.
+    pub(crate) async fn arrived(&self, requests: usize) {
+        let mut arrived = self.state.arrived.subscribe();
+        timeout(PATIENCE, arrived.wait_for(|count| *count >= requests)).await.unwrap().unwrap();
+    }
+}
+
+/// Waits until `is_so`, for what nothing announces.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    let polling = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, polling).await.unwrap();
+}
+
+async fn serve(mut stream: TcpStream, state: Arc<State>) -> io::Result<()> {
+    let mut unread = Vec::new();
+    while let Some(target) = read_target(&mut stream, &mut unread).await? {
+        let ip = ip_of(&target);
+        state.begin(&ip, target);
+        let mut is_holding = state.is_holding.subscribe();
+        if is_holding.wait_for(|is_holding| !is_holding).await.is_err() {
+            return Ok(());
+        }
+        match state.end(&ip) {
+            Reply::Http(status, body) => stream.write_all(&response(status, &body)).await?,
+            Reply::Bytes(bytes) => {
+                stream.write_all(&bytes).await?;
+                return stream.shutdown().await;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl State {
+    fn begin(&self, ip: &str, target: String) {
+        locked(&self.targets).push(target);
+        let mut traffic = locked(&self.traffic);
+        let traffic = traffic.entry(ip.to_owned()).or_default();
+        traffic.requests += 1;
+        traffic.open += 1;
+        traffic.most_at_once = traffic.most_at_once.max(traffic.open);
+        self.arrived.send_modify(|count| *count += 1);
+    }
+
+    fn end(&self, ip: &str) -> Reply {
+        if let Some(traffic) = locked(&self.traffic).get_mut(ip) {
+            traffic.open -= 1;
+        }
+        let reply = locked(&self.replies).get(ip).cloned();
+        reply.unwrap_or_else(|| locked(&self.otherwise).clone())
+    }
+}
+
+/// The target of the next request, or nothing when the client went away.
+async fn read_target(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<Option<String>> {
+    loop {
+        if let Some(end) = unread.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            let head: Vec<u8> = unread.drain(..end + 4).collect();
+            let head = String::from_utf8_lossy(&head).into_owned();
+            return Ok(head.split(' ').nth(1).map(str::to_owned));
+        }
+        if stream.read_buf(unread).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+/// The address that a target asks about; only colons are ever escaped in one.
+fn ip_of(target: &str) -> String {
+    target.rsplit_once("ip=").map_or_else(String::new, |(_, ip)| ip.replace("%3A", ":"))
+}
+
+/// An answer as it stands on the wire.
+pub(crate) fn response(status: u16, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status} Any\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
