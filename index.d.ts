@@ -305,8 +305,8 @@ export interface PolicyOptions {
   /** The strictest action. `hold` is not capped. */
   maxAction?: Exclude<Action, 'hold'>
   /**
-   * How old what was said may be, in milliseconds, to let a request through when the provider fails. Default: any age
-   * that the cache keeps for open policies, none for closed ones.
+   * How old what was said may be, in milliseconds, to let a request through when the provider fails; older, it may
+   * still raise the action. Default: any age that the cache keeps for open policies, none for closed ones.
    */
   maxStaleMs?: number
 }
@@ -512,7 +512,9 @@ export declare class RiskChecker {
   /**
    * Scores up to 50,000 addresses, in their order. What fails for one address stands in its decision.
    *
-   * Addresses that are not in the cache are looked up 32 at a time, for 2 credits each; duplicates cost once.
+   * Addresses that are not in the cache are looked up 32 at a time, for 2 credits each; duplicates cost once. When the
+   * signal aborts or the checker closes, nobody is asked about those that still wait for their turn; after `close()`
+   * they get the policy's failure mode, with `ERR_IP_RISK_CLOSED`.
    * Rejects like `check`, and with `ERR_IP_RISK_ARGUMENT` for more than 50,000.
    *
    * @example
@@ -553,7 +555,7 @@ export declare class RiskChecker {
    */
   stats(): Stats
   /**
-   * Ends the checker: resolves when its checks that are under way have their answers, at most `deadlineMs` later.
+   * Ends the checker: resolves when its look-ups that are under way have ended, at most `deadlineMs` later.
    * The last checker that closes ends the shared cache and its connections. Closing twice does no harm.
    *
    * @example

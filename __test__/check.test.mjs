@@ -809,7 +809,9 @@ describe('what ends early', () => {
   const many = (count) => Array.from({ length: count }, (_, number) => publicAddress(number))
 
   test('a checkMany that is given up asks about no address that still waits', async (t) => {
-    const { checker, api } = await startTestChecker(t)
+    const lines = []
+    const add = (details, message) => lines.push(message)
+    const { checker, api } = await startTestChecker(t, { logger: { info: add, warn: add, error: add } })
     api.latencyMs = 20
     const controller = new AbortController()
     const answer = checker.checkMany(many(2_000), { signal: controller.signal })
@@ -818,6 +820,7 @@ describe('what ends early', () => {
     await assert.rejects(answer, /enough/)
     await checker.close()
     assert.ok(api.requestCount() < 200, `${api.requestCount()} addresses were asked about`)
+    assert.deepEqual(lines, [], 'nothing is said of what nobody waits for')
   })
 
   test('close ends a checkMany within the deadline; what waits gets the failure mode', async (t) => {
@@ -831,6 +834,10 @@ describe('what ends early', () => {
     const decisions = await answer
     assert.equal(decisions.length, 500)
     assert.ok(decisions.every(({ action }) => action === 'hold'))
+    assert.deepEqual(
+      decisions.map(({ ip }) => ip),
+      many(500),
+    )
     assert.equal(decisions.at(-1).failure, 'ERR_IP_RISK_CLOSED')
   })
 

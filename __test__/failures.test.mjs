@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import net from 'node:net'
 import { describe, test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import { runForJson } from './support/children.mjs'
 import { assertDecision, NO_EVIDENCE } from './support/decisions.mjs'
 import { FAULT_CARDS } from './support/package.mjs'
@@ -639,14 +640,17 @@ describe('stale evidence', () => {
     assertFailure(await checker.check(ip, { policy: 'payment' }), 'payment', STATUS)
   })
 
-  test('answers for an open policy up to `maxStaleMs`, but a block stands', async (t) => {
+  test('answers for an open policy up to `maxStaleMs`; older, it may raise but clears nothing', async (t) => {
     const policies = { login: { maxStaleMs: TTL } }
-    const { checker, api, advance } = await startWithEvidence(t, addressOf('score-45'), 0, { policies })
-    await checker.check(addressOf('score-80'))
+    const { checker, api, advance } = await startWithEvidence(t, addressOf('score-19'), 0, { policies })
+    const raising = { 'score-20': 'log', 'score-45': 'challenge', 'score-80': 'block' }
+    for (const name of Object.keys(raising)) await checker.check(addressOf(name))
     advance(TTL + 1_000)
     api.fault({ status: 503 })
-    assertFailure(await checker.check(addressOf('score-45')), 'login', STATUS)
-    assertDecision(await checker.check(addressOf('score-80')), { action: 'block', stale: true })
+    assertFailure(await checker.check(addressOf('score-19')), 'login', STATUS)
+    for (const [name, action] of Object.entries(raising)) {
+      assertDecision(await checker.check(addressOf(name)), { action, stale: true })
+    }
   })
 
   test('is kept for a day after its time to live, or as long as `cache.staleMs` says', async (t) => {
@@ -775,6 +779,7 @@ test('a 404 that is not the API’s own is never an address without a record', a
     '{"message":"Cannot GET /v3/security","error":"Not Found","statusCode":404}',
     '{"message":"this address has no record","path":"/v3/security"}',
     '{"message":"No endpoint GET /v3/security for this address."}',
+    '{"message":"The requested address http://api/v3/security was not found on this server."}',
     '<html>404</html>',
     '',
   ]
@@ -783,4 +788,13 @@ test('a 404 that is not the API’s own is never an address without a record', a
     const { failure, failedOpen } = await checker.check('8.8.8.8')
     assert.deepEqual([failure, failedOpen], [ENDPOINT, true], body)
   }
+})
+
+test('a body that is not compressed as it says is malformed, not a broken connection', async (t) => {
+  const { checker, api } = await startTestChecker(t)
+  const body = gzipSync(JSON.stringify({ security: { threat_score: 5 } }))
+  body.fill(0xff, 12, 20) // the header stays as it was
+  const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
+  api.answerRaw('8.8.8.8', { status: 200, headers, body })
+  assert.equal((await checker.check('8.8.8.8')).failure, MALFORMED)
 })

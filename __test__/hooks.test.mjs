@@ -398,12 +398,30 @@ test('a gate whose route has no name says once that its routes do not apply', as
 
 test('the line about a deny entry says who answers for it', async (t) => {
   const logger = recordingLogger()
-  const deny = [{ cidr: scoring(7), owner: 'fraud team', reason: 'case 12' }]
+  const deny = [
+    { cidr: `${scoring(0)}/24`, owner: 'fraud team', reason: 'case 12', routes: ['/other'] },
+    { cidr: scoring(7), owner: 'shop', reason: 'case 13', routes: ['/login'] },
+    { cidr: `${scoring(0)}/28`, owner: 'fraud team', reason: 'case 12' },
+  ]
   const { checker } = await startChecker(t, { logger, policies: { login: { deny } } })
   await checker.check(scoring(7))
+  await checker.check(scoring(7), { route: '/login' })
   await checker.check(scoring(80))
   assert.deepEqual(
     logger.lines.map(({ details }) => details.entry),
-    ['fraud team: case 12', undefined],
+    ['fraud team: case 12', 'shop: case 13', undefined],
   )
+})
+
+test('a closed checker goes on saying that it opens', async (t) => {
+  const logger = recordingLogger()
+  const { checker } = await startChecker(t, { logger })
+  await checker.check(UNAVAILABLE)
+  await checker.close()
+  const send = await startApp(t, express5, (app) =>
+    app.post('/login', riskMiddleware({ checker: checker }), showRequest),
+  )
+  await send({ from: scoring(0) })
+  const failures = logger.lines.map(({ details }) => details.failure).filter(Boolean)
+  assert.deepEqual(failures, ['ERR_IP_RISK_UPSTREAM_STATUS', 'ERR_IP_RISK_CLOSED'])
 })

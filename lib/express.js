@@ -95,7 +95,10 @@ class Gate {
     try {
       // A `trust proxy` function of the application runs inside `request.ip`.
       const text = clientIp === undefined ? (request.ip ?? request.socket?.remoteAddress) : clientIp(request)
-      if (isThenable(text)) text.then(undefined, (error) => this.#judge.log.hookFailed('clientIp', error))
+      if (isThenable(text)) {
+        text.then(undefined, () => {})
+        throw new TypeError('`clientIp` must return text, not a promise')
+      }
       return typeof text === 'string' ? text : undefined
     } catch (error) {
       this.#judge.log.hookFailed(clientIp === undefined ? 'trust proxy' : 'clientIp', error)
@@ -189,7 +192,13 @@ class Gate {
     const recover = () => {
       if (isHandedOn || response.headersSent) return
       isHandedOn = true
-      usual()
+      try {
+        usual()
+      } catch (error) {
+        // The usual answer of a challenge is `next()`, whose own error is not to be handed to it again.
+        if (name === 'onChallenge') throw error
+        next(error)
+      }
     }
     this.#callAndReport(name, () => hook(request, response, handOn), recover)
   }
@@ -237,8 +246,7 @@ class Gate {
   }
 
   /**
-   * Runs what may call a `next` that throws. Express catches what its own throws; for others it is reported, and ends
-   * no process.
+   * Runs what calls `next` after a wait of ours. Express catches what its own throws; for others it is reported.
    *
    * @param {() => void} call
    */

@@ -133,7 +133,7 @@ class Judge {
     const status = this.#evaluate(text, context, facts | RECORD)
     if (status === PENDING) return undefined
     if (status === CLOSED) throw closed()
-    return this.#deliver(this.#words, 0, text, this.#lastNames, facts)
+    return this.#deliver(this.#words, 0, text, this.#lastNames, context, facts)
   }
 
   /**
@@ -148,7 +148,7 @@ class Judge {
     try {
       const outcome = this.#track(addon.check.call(this.#native, text, context, facts))
       const [words, addresses, names] = await outcome
-      return this.#deliver(words, 0, addresses[0], (id) => names[id], facts)
+      return this.#deliver(words, 0, addresses[0], (id) => names[id], context, facts)
     } catch (error) {
       return this.failed(context, facts, error)
     }
@@ -170,8 +170,12 @@ class Judge {
     signal?.addEventListener('abort', stop, { once: true })
     try {
       const [words, addresses, names] = await outcome
+      // Nobody waits any more, and most were not asked about: there is nothing to say of them.
+      signal?.throwIfAborted()
       const namesOf = (/** @type {number} */ id) => names[id]
-      return addresses.map((address, index) => this.#deliver(words, index * WORDS, address, namesOf, 0))
+      return addresses.map((address, index) =>
+        this.#deliver(words, index * WORDS, address, namesOf, context, 0),
+      )
     } finally {
       signal?.removeEventListener('abort', stop)
       stop()
@@ -187,10 +191,10 @@ class Judge {
   skipped(text, context) {
     try {
       const [words, addresses, names] = addon.skipped.call(this.#native, text, context)
-      return this.#deliver(words, 0, addresses[0], (id) => names[id], FACTS.framework)
+      return this.#deliver(words, 0, addresses[0], (id) => names[id], context, FACTS.framework)
     } catch {
       const [words] = this.#fallbacks[context & 0xffff]
-      return this.#deliver(words, WORDS, '', () => null, FACTS.framework)
+      return this.#deliver(words, WORDS, '', () => null, context, FACTS.framework)
     }
   }
 
@@ -205,7 +209,7 @@ class Judge {
     const words = this.#fallbacks[context & 0xffff][0].slice(0, WORDS)
     const code = codes.indexOf(/** @type {{ code?: any } | undefined} */ (error)?.code)
     if (code !== -1) writeFailure(words, code)
-    return this.#deliver(words, 0, '', () => null, facts)
+    return this.#deliver(words, 0, '', () => null, context, facts)
   }
 
   /**
@@ -226,12 +230,13 @@ class Judge {
    * @param {number} at
    * @param {string} text
    * @param {(id: number) => string | null | undefined} namesOf
+   * @param {number} context
    * @param {number} facts
    */
-  #deliver(words, at, text, namesOf, facts) {
+  #deliver(words, at, text, namesOf, context, facts) {
     const decision = this.#reader.read(words, at, text, namesOf)
     if (facts !== 0) this.#addRequest(/** @type {RequestDecision} */ (decision), words, at)
-    if (decision.wouldBe !== 'allow' || decision.failedOpen) this.#write(decision, text, words[at + 2])
+    if (decision.wouldBe !== 'allow' || decision.failedOpen) this.#write(decision, text, context)
     // A copy, because whoever watches must not change what the gate does.
     if (decisions.hasSubscribers) decisions.publish({ ...decision })
     return decision
@@ -240,11 +245,11 @@ class Judge {
   /**
    * @param {Decision} decision
    * @param {string} text
-   * @param {number} policy
+   * @param {number} context
    */
-  #write(decision, text, policy) {
+  #write(decision, text, context) {
     const isDenied = decision.source === 'list' && decision.wouldBe !== 'allow'
-    const entry = isDenied ? addon.describeEntry.call(this.#native, text, policy) : null
+    const entry = isDenied ? addon.describeEntry.call(this.#native, text, context) : null
     this.log.decided(decision, entry)
   }
 

@@ -108,8 +108,7 @@ class Log {
    */
   warnOnce(code) {
     if (this.#logger === undefined || warned.has(code)) return
-    warned.add(code)
-    this.#write('warn', { code }, adviceFor(code))
+    if (this.#write('warn', { code }, adviceFor(code))) warned.add(code)
   }
 
   /**
@@ -125,6 +124,7 @@ class Log {
   /** Writes what is still counted, and stops. */
   close() {
     clearTimeout(this.#timer)
+    this.#timer = undefined
     this.#writeCount()
   }
 
@@ -170,31 +170,34 @@ class Log {
 
   #writeCount() {
     const count = this.#failedOpen
-    this.#failedOpen = 0
     if (count === 0) return false
-    this.#write('warn', { count, failure: this.#lastFailure }, 'failed open again')
+    if (this.#write('warn', { count, failure: this.#lastFailure }, 'failed open again')) this.#failedOpen = 0
     return true
   }
 
   /**
+   * Whether the logger took the line.
+   *
    * @param {'info' | 'warn' | 'error'} level
    * @param {object} details
    * @param {string} message
    */
   #write(level, details, message) {
-    if (this.#logger === undefined || Date.now() < this.#brokenUntil) return
+    if (this.#logger === undefined || performance.now() < this.#brokenUntil) return false
     try {
       const result = /** @type {any} */ (this.#logger[level](details, message))
       if (typeof result?.then === 'function') result.then(undefined, this.#giveUp)
+      return true
     } catch (error) {
       this.#giveUp(error)
+      return false
     }
   }
 
   /** A logger that fails is left alone for a while: it may be the one thing that is down. */
   #giveUp = (/** @type {unknown} */ error) => {
-    if (Date.now() < this.#brokenUntil) return
-    this.#brokenUntil = Date.now() + BROKEN_INTERVAL
+    if (performance.now() < this.#brokenUntil) return
+    this.#brokenUntil = performance.now() + BROKEN_INTERVAL
     try {
       consoleLogger.error({ error }, 'the logger failed and is not used for a minute')
     } catch {

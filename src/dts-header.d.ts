@@ -305,8 +305,8 @@ export interface PolicyOptions {
   /** The strictest action. `hold` is not capped. */
   maxAction?: Exclude<Action, 'hold'>
   /**
-   * How old what was said may be, in milliseconds, to let a request through when the provider fails. Default: any age
-   * that the cache keeps for open policies, none for closed ones.
+   * How old what was said may be, in milliseconds, to let a request through when the provider fails; older, it may
+   * still raise the action. Default: any age that the cache keeps for open policies, none for closed ones.
    */
   maxStaleMs?: number
 }

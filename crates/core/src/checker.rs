@@ -244,8 +244,8 @@ impl Checker {
         decision
     }
 
-    /// Checks many plain addresses, in their order. Once `stop` is set, addresses that wait for their turn are not
-    /// asked about: they get the failure mode, with [`Code::Closed`].
+    /// Checks many plain addresses, in their order. Once `stop` is set, nobody is asked about addresses that still wait
+    /// for their turn: those that need a look-up get the failure mode, with [`Code::Closed`].
     ///
     /// # Errors
     /// [`Code::Argument`] for more than [`MOST_ADDRESSES`] addresses. What fails for one address stands in its
@@ -262,27 +262,47 @@ impl Checker {
             return Err(Error::new(Code::Argument, message));
         }
         let mut decisions: Vec<Option<Decision>> = vec![None; texts.len()];
-        let mut checks = JoinSet::new();
+        let mut look_ups = JoinSet::new();
         let most = CONCURRENT_LOOK_UPS.min(self.engine.options().max_in_flight);
-        for (place, text) in texts.into_iter().enumerate() {
-            if checks.len() >= most {
-                take_next(&mut checks, &mut decisions).await;
-                if stop.load(Ordering::Relaxed) {
-                    break;
+        let mut has_waited = false;
+        for (place, text) in texts.iter().enumerate() {
+            let request = Request { text, policy, route, facts: Facts::default() };
+            let pending = match self.evaluate(request) {
+                Evaluation::Decided(decision) => {
+                    decisions[place] = Some(decision);
+                    continue;
                 }
+                Evaluation::Pending(pending) => pending,
+            };
+            if look_ups.len() >= most {
+                has_waited = true;
+                take_next(&mut look_ups, &mut decisions).await;
+            }
+            if has_waited && stop.load(Ordering::Relaxed) {
+                decisions[place] = Some(self.not_asked(pending));
+                continue;
             }
             let checker = Arc::clone(self);
-            checks.spawn(async move {
-                let request = Request { text: &text, policy, route, facts: Facts::default() };
-                (place, checker.check(request).await)
-            });
+            look_ups.spawn(async move { (place, checker.resolve(pending).await) });
         }
-        while !checks.is_empty() {
-            take_next(&mut checks, &mut decisions).await;
+        while !look_ups.is_empty() {
+            take_next(&mut look_ups, &mut decisions).await;
         }
-        let code = if stop.load(Ordering::Relaxed) { Code::Closed } else { Code::Internal };
-        let failed = || self.failed(policy, code);
-        Ok(decisions.into_iter().map(|decision| decision.unwrap_or_else(failed)).collect())
+        let decisions = decisions.into_iter().map(|decision| {
+            // A look-up without a decision panicked.
+            let decision = decision.unwrap_or_else(|| self.failed(policy, Code::Internal));
+            self.record(&decision);
+            decision
+        });
+        Ok(decisions.collect())
+    }
+
+    /// The decision when there is no time left to ask: the ladder, as after a failure.
+    fn not_asked(&self, pending: Pending) -> Decision {
+        let Pending { subject, judged } = pending;
+        let now = self.engine.now();
+        let finding = Finding::Failed(Code::Closed, self.engine.stale(judged, now));
+        self.with_policy(subject.policy, |policy| decide(policy, subject, finding, now))
     }
 
     /// Forgets one address or everything, for all checkers on the same engine. Text that is no address is ignored.
@@ -308,8 +328,8 @@ impl Checker {
     }
 }
 
-async fn take_next(checks: &mut JoinSet<(usize, Decision)>, decisions: &mut [Option<Decision>]) {
-    if let Some(Ok((place, decision))) = checks.join_next().await {
+async fn take_next(look_ups: &mut JoinSet<(usize, Decision)>, decisions: &mut [Option<Decision>]) {
+    if let Some(Ok((place, decision))) = look_ups.join_next().await {
         decisions[place] = Some(decision);
     }
 }

@@ -72,7 +72,8 @@ impl Http {
             // The process's environment is the face's business, which passes on what it found.
             .no_proxy();
         // The client's own reading of `*` leaves out endpoints that are addresses.
-        let is_exempt = options.no_proxy.as_deref().is_some_and(|hosts| hosts.trim() == "*");
+        let is_exempt =
+            options.no_proxy.as_deref().is_some_and(|hosts| hosts.split(',').any(|host| host.trim() == "*"));
         if let Some(proxy) = options.https_proxy.as_ref().filter(|_| !is_exempt) {
             builder = builder.proxy(https_proxy(proxy, options.no_proxy.as_deref())?);
         }
@@ -169,5 +170,7 @@ fn cause_of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError
 
 /// What decompression says of a body that is not compressed as it claims.
 fn is_invalid_data(error: &(dyn StdError + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
 }

@@ -153,11 +153,7 @@ impl Draft<'_> {
         let from_stale = stale.and_then(|evidence| {
             let age = self.now.saturating_sub(evidence.checked_at);
             let decision = self.judged(evidence, Source::Memory);
-            let verdict = Verdict { action: decision.action, reasons: decision.reasons };
-            // A closed policy takes only a block that the caps leave a block: a capped one would clear the request.
-            let final_action =
-                if mode == FailureMode::Closed { self.capped(verdict).action } else { verdict.action };
-            let stands = final_action == Action::Block || self.policy.trusts_stale(age, mode);
+            let stands = self.policy.trusts_stale(age, mode) || self.raises(&decision, mode);
             stands.then(|| Decision {
                 stale: true,
                 failure: Some(code),
@@ -167,6 +163,17 @@ impl Draft<'_> {
         });
         let decision = from_stale.unwrap_or_else(|| self.without_evidence(code, Source::None));
         Decision { degraded: true, ..decision }
+    }
+
+    /// Whether evidence that is too old to clear a request is stricter than the failure mode. In a closed policy only
+    /// a block is, and only one that the caps leave a block.
+    fn raises(self, decision: &Decision, mode: FailureMode) -> bool {
+        let capped = self.capped(Verdict { action: decision.action, reasons: decision.reasons }).action;
+        match mode {
+            FailureMode::Open => decision.action == Action::Block || capped > Action::Allow,
+            FailureMode::Challenge => decision.action == Action::Block || capped > Action::Challenge,
+            FailureMode::Closed => capped == Action::Block,
+        }
     }
 
     fn without_evidence(self, code: Code, source: Source) -> Decision {

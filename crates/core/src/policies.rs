@@ -55,9 +55,12 @@ impl Policies {
         if open.len() > MOST_POLICIES {
             return Err(written.refused(&format!("a checker may have at most {MOST_POLICIES} policies")));
         }
-        if let Some((name, reader)) = open.iter().find(|(name, _)| !is_name(name)) {
+        if let Some(name) = open.keys().filter(|name| !is_name(name)).min() {
             let why = "must be letters, digits, `-`, `_` or `.`, beginning with a letter, at most 64 in all";
-            return Err(reader.refused(&format!("the name `{}` {why}", name.escape_debug())));
+            return Err(written.refused(&format!(
+                "the name `{}` {why}",
+                name.chars().take(60).collect::<String>().escape_debug()
+            )));
         }
         let mut names: Vec<&str> = open.keys().copied().collect();
         names.sort_unstable();

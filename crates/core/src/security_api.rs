@@ -53,13 +53,17 @@ fn failure(status: u16) -> Code {
 /// which must never look like an address without a record.
 fn read_not_found(body: &[u8], now: u64) -> Result<Answer, Code> {
     match message(body) {
-        Some(message)
-            if !message.starts_with("No endpoint") && message.to_lowercase().contains("address") =>
-        {
-            Ok(Answer::Unknown { checked_at: now })
-        }
+        Some(message) if speaks_of_an_address(&message) => Ok(Answer::Unknown { checked_at: now }),
         _ => Err(Code::Endpoint),
     }
+}
+
+/// Whether a message is about an address of a client, and not about that of a page.
+fn speaks_of_an_address(message: &str) -> bool {
+    let message = message.to_lowercase();
+    let speaks_of_pages =
+        ["endpoint", "url", "://", "server", "route", "page"].iter().any(|word| message.contains(word));
+    message.contains("address") && !speaks_of_pages
 }
 
 /// The message of an error, which is all that an error of the API holds.

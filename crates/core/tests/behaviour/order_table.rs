@@ -52,14 +52,16 @@ closed,payment      nothing,stale-404  *          *     *           hold       n
 login               nothing,stale-404  upstream   *     *           allow      none     degraded,opened  failure          failed_open
 login               nothing,stale-404  exhausted  *     *           challenge  none     degraded         failure          failed_challenge
 
-# Stale evidence answers in policies that are not closed, unless it is older than they allow.
+# Stale evidence answers in policies that are not closed. Older than they allow, it may still raise the failure mode.
 open,challenge      stale-10   *          unset,longer  *           allow      memory   stale,degraded   failure          below_thresholds,stale_evidence
 login               stale-10   *          unset,longer  *           allow      memory   stale,degraded   failure          below_thresholds,stale_evidence
 open,challenge      stale-60   *          unset,longer  *           challenge  memory   stale,degraded   failure          threshold_challenge,stale_evidence
 login               stale-60   *          unset,longer  *           challenge  memory   stale,degraded   failure          threshold_challenge,stale_evidence
-open                stale-10,stale-60  *          shorter  *        allow      none     degraded,opened  failure          failed_open
+open                stale-10   *          shorter        *           allow      none     degraded,opened  failure          failed_open
+open                stale-60   *          shorter        *           challenge  memory   stale,degraded   failure          threshold_challenge,stale_evidence
 challenge           stale-10,stale-60  *          shorter  *        challenge  none     degraded         failure          failed_challenge
-login               stale-10,stale-60  upstream   shorter  *        allow      none     degraded,opened  failure          failed_open
+login               stale-10   upstream   shorter        *           allow      none     degraded,opened  failure          failed_open
+login               stale-60   upstream   shorter        *           challenge  memory   stale,degraded   failure          threshold_challenge,stale_evidence
 login               stale-10,stale-60  exhausted  shorter  *        challenge  none     degraded         failure          failed_challenge
 
 # Closed policies are never cleared by it, unless `maxStaleMs` says how old it may be.
