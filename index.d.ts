@@ -1,7 +1,23 @@
 // Types of what JavaScript adds to the addon. `npm run build` puts them in front of the generated part of
 // `index.d.ts`; edit them in `src/dts-header.d.ts`.
 
-/** What the route should do. `allow` < `log` < `challenge` < `block`; `hold` stands outside that order. */
+/**
+ * What the route should do. `allow` < `log` < `challenge` < `block`; `hold` stands outside that order.
+ *
+ * @example
+ * ```ts
+ * import type { Action } from 'ip-risk'
+ *
+ * const sentence: Record<Action, string> = {
+ *   allow: 'welcome',
+ *   log: 'welcome',
+ *   challenge: 'one more step',
+ *   block: 'no',
+ *   hold: 'we will get back to you',
+ * }
+ * console.log(sentence.challenge)
+ * ```
+ */
 export type Action = 'allow' | 'log' | 'challenge' | 'block' | 'hold'
 
 /** Where a score lies: `low` 0-19, `guarded` 20-44, `elevated` 45-79, `high` 80-100. */
@@ -60,7 +76,21 @@ export type ErrorCode =
   | 'ERR_IP_RISK_ROUTE'
   | 'ERR_IP_RISK_HOOK'
 
-/** A mistake in how the package is used. What happens to a look-up is never an error: see `Decision.failure`. */
+/**
+ * A mistake in how the package is used. What happens to a look-up is never an error: see `Decision.failure`.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker, type IpRiskError } from 'ip-risk'
+ *
+ * try {
+ *   new RiskChecker({ deadlineMs: -1 })
+ * } catch (error) {
+ *   const { code, message } = error as IpRiskError
+ *   console.log(code, message)
+ * }
+ * ```
+ */
 export interface IpRiskError extends Error {
   /** Stable; branch on this and not on the message. */
   code: ErrorCode
@@ -69,6 +99,14 @@ export interface IpRiskError extends Error {
 /**
  * What a source says of an address, in the field names of the ipgeolocation.io Security API. A field that is left
  * out means that the source cannot tell; it is never `false` for "unknown". Scores are 0 to 100, dates `YYYY-MM-DD`.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * const { flags } = await new RiskChecker().check('37.120.202.92')
+ * if (flags.is_vpn) console.log(flags.vpn_provider_names?.join(', '), flags.vpn_last_seen)
+ * ```
  */
 export interface Flags {
   /** The source's own score. */
@@ -163,12 +201,34 @@ export interface Decision {
   policy: string
 }
 
-/** A decision about a request, with how its address became known. */
+/**
+ * A decision about a request, with how its address became known.
+ *
+ * @example
+ * ```ts
+ * import { riskMiddleware, type RequestDecision } from 'ip-risk'
+ *
+ * riskMiddleware({
+ *   onDecision: ({ ip, provenance }: RequestDecision) => {
+ *     if (provenance === 'unverified') console.log('who is', ip)
+ *   },
+ * })
+ * ```
+ */
 export interface RequestDecision extends Decision {
   provenance: Provenance
 }
 
-/** Options of `new RiskChecker()`. Unknown keys are refused, and the nearest known one is named. */
+/**
+ * Options of `new RiskChecker()`. Unknown keys are refused, and the nearest known one is named.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * new RiskChecker({ deadlineMs: 800, policies: { login: { mode: 'log-only' } }, logger: { addresses: 'full' } })
+ * ```
+ */
 export interface RiskCheckerOptions {
   /** The key of the ipgeolocation.io Security API. Default: the environment variable `IPGEO_API_KEY`. */
   apiKey?: string
@@ -194,7 +254,16 @@ export interface RiskCheckerOptions {
   logger?: Logger | LoggerOptions | false
 }
 
-/** How long what the provider said is kept in the process, and how much of it. */
+/**
+ * How long what the provider said is kept in the process, and how much of it.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * new RiskChecker({ cache: { ttlMs: 60 * 60 * 1000, maxEntries: 20_000, ipv6Prefix: 56 } })
+ * ```
+ */
 export interface CacheOptions {
   /** For how many milliseconds it is fresh, less up to a tenth. Default 300,000 (5 minutes). */
   ttlMs?: number
@@ -206,7 +275,16 @@ export interface CacheOptions {
   ipv6Prefix?: number
 }
 
-/** The scores from which an action is taken, 0 to 100, edge included. They must not fall. */
+/**
+ * The scores from which an action is taken, 0 to 100, edge included. They must not fall.
+ *
+ * @example
+ * ```ts
+ * import { riskMiddleware } from 'ip-risk'
+ *
+ * riskMiddleware({ thresholds: { challenge: 60, block: 90 } }) // 60 is challenged, 59 is not
+ * ```
+ */
 export interface Thresholds {
   /** Default 20. */
   log?: number
@@ -225,6 +303,19 @@ export interface NumberRange {
 /**
  * Conditions that must all hold, each on what a source said: a flag that is absent is neither true nor false.
  * Of several names one is enough, without regard to case.
+ *
+ * @example
+ * ```ts
+ * import type { Conditions } from 'ip-risk'
+ *
+ * const freshVpn: Conditions = {
+ *   is_vpn: true,
+ *   vpn_confidence_score: { min: 80 },
+ *   vpn_last_seen: { withinDays: 7 },
+ *   vpn_provider_names: ['Nord VPN', 'SurfShark VPN'],
+ * }
+ * console.log(freshVpn)
+ * ```
  */
 export type Conditions = {
   [Field in keyof Flags]?: NonNullable<Flags[Field]> extends boolean
@@ -270,7 +361,19 @@ export interface RuleSwitch {
   enabled: boolean
 }
 
-/** An entry of an allow or deny list. */
+/**
+ * An entry of an allow or deny list.
+ *
+ * @example
+ * ```ts
+ * import { riskMiddleware } from 'ip-risk'
+ *
+ * riskMiddleware({
+ *   allow: [{ cidr: '9.9.9.0/24', owner: 'it', reason: 'office', expires: '2099-01-31' }],
+ *   deny: ['8.8.4.4'],
+ * })
+ * ```
+ */
 export interface ListEntry {
   /** An address or a network, such as `198.51.100.0/24`. */
   cidr: string
@@ -284,7 +387,22 @@ export interface ListEntry {
   routes?: string[]
 }
 
-/** What one kind of route does with a score, and without one. */
+/**
+ * What one kind of route does with a score, and without one.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker, riskMiddleware } from 'ip-risk'
+ *
+ * const checker = new RiskChecker({
+ *   policies: {
+ *     payout: { extends: 'payment', thresholds: { challenge: 30 }, maxStaleMs: 60 * 60 * 1000 },
+ *     signup: { onFailure: 'challenge', maxAction: 'challenge' },
+ *   },
+ * })
+ * riskMiddleware({ checker, policy: 'signup' })
+ * ```
+ */
 export interface PolicyOptions {
   /** The policy to start from. Default: the shipped one of the same name, else `login`. */
   extends?: string
@@ -311,7 +429,18 @@ export interface PolicyOptions {
   maxStaleMs?: number
 }
 
-/** Options of one `check`. */
+/**
+ * Options of one `check`.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * const checker = new RiskChecker()
+ * const signal = AbortSignal.timeout(5_000)
+ * console.log(await checker.check('8.8.8.8', { policy: 'payment', route: '/pay', signal }))
+ * ```
+ */
 export interface CheckOptions {
   /** The policy to judge by. Default `login`. */
   policy?: string
@@ -324,7 +453,21 @@ export interface CheckOptions {
 /** Options of one `checkMany`. */
 export type CheckManyOptions = CheckOptions
 
-/** A pino-like logger. */
+/**
+ * A pino-like logger.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker, type Logger } from 'ip-risk'
+ *
+ * const logger: Logger = {
+ *   info: (details, message) => console.log(JSON.stringify({ level: 'info', message, ...details })),
+ *   warn: (details, message) => console.log(JSON.stringify({ level: 'warn', message, ...details })),
+ *   error: (details, message) => console.log(JSON.stringify({ level: 'error', message, ...details })),
+ * }
+ * new RiskChecker({ logger })
+ * ```
+ */
 export interface Logger {
   info(details: object, message: string): void
   warn(details: object, message: string): void
@@ -397,12 +540,22 @@ export type Hook<Request, Response> = (
 /**
  * Options of `riskMiddleware()`. `mode`, `thresholds`, `rules`, `allow`, `deny`, `onFailure` and `maxAction` are
  * shorthand for a policy of this route's own, which extends `policy`.
+ *
+ * @example
+ * ```ts
+ * import { riskMiddleware } from 'ip-risk'
+ *
+ * riskMiddleware({
+ *   policy: 'payment',
+ *   skip: (request) => request.path === '/health',
+ *   onHold: (request, response, next) => next(), // request.holdForReview is true
+ * })
+ * ```
  */
-export interface MiddlewareOptions<Request = any, Response = any>
-  extends Pick<
-    PolicyOptions,
-    'mode' | 'thresholds' | 'rules' | 'allow' | 'deny' | 'onFailure' | 'maxAction'
-  > {
+export interface MiddlewareOptions<Request = any, Response = any> extends Pick<
+  PolicyOptions,
+  'mode' | 'thresholds' | 'rules' | 'allow' | 'deny' | 'onFailure' | 'maxAction'
+> {
   /** The checker to ask. Default: one that the process shares, made from the environment. */
   checker?: RiskChecker
   /** The policy to judge by. Default `login`. */
