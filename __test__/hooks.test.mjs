@@ -360,6 +360,23 @@ onEachExpress('what a hook cannot do', (express) => {
     assert.equal(reached, 0)
   })
 
+  test('one that rejects where nothing can be answered leaves the request to the error handler', async (t) => {
+    const { checker } = await startChecker(t)
+    const onBlock = async (request, response) => {
+      response.setHeader = () => {
+        delete response.setHeader
+        throw new Error('of the response')
+      }
+      throw new Error('of the hook')
+    }
+    const send = await startApp(t, express, (app) => {
+      app.post('/login', riskMiddleware({ checker, onBlock }), showRequest)
+      app.use((error, req, res, _next) => res.status(500).json({ error: error.message }))
+    })
+    const { status, json } = await send({ from: scoring(80) })
+    assert.deepEqual([status, json], [500, { error: 'of the response' }])
+  })
+
   test('watching does not change what the gate does', async (t) => {
     const { checker } = await startChecker(t)
     const change = (decision) => Object.assign(decision, { action: 'allow', mode: 'log-only' })

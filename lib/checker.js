@@ -61,7 +61,8 @@ class RiskChecker extends Base {
    */
   check(ip, options) {
     try {
-      const context = this.#contextOf(checkedText(ip), options)
+      checkText(ip)
+      const context = this.#contextOf(options)
       const signal = checkedSignal(options)
       const decision = this.#judge.decideNow(ip, context, 0)
       if (decision !== undefined) return Promise.resolve(decision)
@@ -78,7 +79,8 @@ class RiskChecker extends Base {
    * @returns {Decision | null}
    */
   peek(ip, options) {
-    return this.#judge.peek(ip, this.#contextOf(checkedText(ip), options))
+    checkText(ip)
+    return this.#judge.peek(ip, this.#contextOf(options))
   }
 
   /**
@@ -88,7 +90,7 @@ class RiskChecker extends Base {
    */
   async checkMany(ips, options) {
     const texts = checkedTexts(ips)
-    const context = this.#contextOf('', options)
+    const context = this.#contextOf(options)
     const signal = checkedSignal(options)
     const later = this.#judge.decideMany(texts, context, signal)
     return signal === undefined ? later : abortable(later, signal)
@@ -99,7 +101,7 @@ class RiskChecker extends Base {
    * @returns {Promise<void>}
    */
   async invalidate(ip) {
-    if (ip !== undefined) checkedText(ip)
+    if (ip !== undefined) checkText(ip)
     addon.invalidate.call(this.#native, ip)
   }
 
@@ -114,11 +116,8 @@ class RiskChecker extends Base {
     return this.close()
   }
 
-  /**
-   * @param {string} _text checked before, so that the mistake that is found first is the first argument's
-   * @param {{ policy?: string, route?: string } | undefined} options
-   */
-  #contextOf(_text, options) {
+  /** @param {{ policy?: string, route?: string } | undefined} options */
+  #contextOf(options) {
     if (options === undefined) return 0
     const { policy, route } = checkedOptions(options)
     refuseUnknownKeys(options, CALL_OPTIONS)
@@ -130,8 +129,8 @@ class RiskChecker extends Base {
 }
 
 /** @param {string} ip */
-function checkedText(ip) {
-  if (typeof ip === 'string') return ip
+function checkText(ip) {
+  if (typeof ip === 'string') return
   throw coded('ERR_IP_RISK_ARGUMENT', `\`ip\` must be a string, not ${shown(ip)}`)
 }
 

@@ -94,12 +94,14 @@ class Gate {
     const { clientIp } = this.#options
     try {
       // A `trust proxy` function of the application runs inside `request.ip`.
+      /** @type {unknown} */
       const text = clientIp === undefined ? (request.ip ?? request.socket?.remoteAddress) : clientIp(request)
+      if (typeof text === 'string') return text
       if (isThenable(text)) {
         text.then(undefined, () => {})
         throw new TypeError('`clientIp` must return text, not a promise')
       }
-      return typeof text === 'string' ? text : undefined
+      return undefined
     } catch (error) {
       this.#judge.log.hookFailed(clientIp === undefined ? 'trust proxy' : 'clientIp', error)
       return undefined
@@ -157,12 +159,12 @@ class Gate {
         return this.#answer('onChallenge', request, response, next, () => next())
       case 'block':
         return this.#answer('onBlock', request, response, next, () =>
-          refuse(response, 403, 'Request blocked'),
+          refuse(response, next, 403, 'Request blocked'),
         )
       case 'hold':
         request.holdForReview = true
         return this.#answer('onHold', request, response, next, () =>
-          refuse(response, 503, 'Request held for review'),
+          refuse(response, next, 503, 'Request held for review'),
         )
       default:
         return next()
@@ -192,13 +194,7 @@ class Gate {
     const recover = () => {
       if (isHandedOn || response.headersSent) return
       isHandedOn = true
-      try {
-        usual()
-      } catch (error) {
-        // The usual answer of a challenge is `next()`, whose own error is not to be handed to it again.
-        if (name === 'onChallenge') throw error
-        next(error)
-      }
+      usual()
     }
     this.#callAndReport(name, () => hook(request, response, handOn), recover)
   }
@@ -260,21 +256,27 @@ class Gate {
 }
 
 /**
- * Answers without a reason: what a client learns, an attacker learns.
+ * Answers without a reason: what a client learns, an attacker learns. A response that cannot be written to is the
+ * business of the application's error handler.
  *
  * @param {ResponseLike} response
+ * @param {Next} next
  * @param {number} status
  * @param {string} error
  */
-function refuse(response, status, error) {
+function refuse(response, next, status, error) {
   if (response.headersSent) return
   const body = JSON.stringify({ error })
-  response.statusCode = status
-  response.setHeader('Cache-Control', 'no-store')
-  response.setHeader('Content-Type', 'application/json; charset=utf-8')
-  // Without it, the connection ends after a HEAD.
-  response.setHeader('Content-Length', String(body.length))
-  response.end(body)
+  try {
+    response.statusCode = status
+    response.setHeader('Cache-Control', 'no-store')
+    response.setHeader('Content-Type', 'application/json; charset=utf-8')
+    // Without it, the connection ends after a HEAD.
+    response.setHeader('Content-Length', String(body.length))
+    response.end(body)
+  } catch (cause) {
+    next(cause)
+  }
 }
 
 /**

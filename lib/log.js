@@ -16,7 +16,7 @@ const BROKEN_INTERVAL = 60_000
 /** The lines that decisions cause, by what `enforce` answers. */
 const LOGGED = new Set(['challenge', 'block', 'hold'])
 
-/** Warnings about the set-up are said once per process. */
+/** Warnings about the set-up are said once; each worker thread that loads the package says them for itself. */
 const warned = new Set()
 
 /** @type {Logger} */
@@ -102,7 +102,7 @@ class Log {
   }
 
   /**
-   * A mistake in the set-up, once per process.
+   * A mistake in the set-up, once.
    *
    * @param {ErrorCode} code
    */

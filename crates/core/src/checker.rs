@@ -11,6 +11,7 @@ use crate::decision::{Decision, PolicyId, Provenance, Source};
 use crate::engine::Engine;
 use crate::error::{Code, Error};
 use crate::judgement::{Finding, Subject, decide};
+use crate::lists::List;
 use crate::options::{CheckerOptions, MOST_ADDRESSES};
 use crate::policies::Policies;
 use crate::policy::Policy;
@@ -56,7 +57,7 @@ pub struct Pending {
 pub struct Checker {
     engine: Arc<Engine>,
     policies: RwLock<Policies>,
-    counters: RwLock<Vec<Arc<PolicyCounters>>>,
+    counters: RwLock<Vec<PolicyCounters>>,
     log_only: bool,
 }
 
@@ -64,7 +65,7 @@ impl Checker {
     /// A checker on `engine`, with the policies of `options`.
     #[must_use]
     pub fn new(engine: Arc<Engine>, options: CheckerOptions) -> Self {
-        let counters = options.policies.all().iter().map(|_| Arc::new(PolicyCounters::new())).collect();
+        let counters = options.policies.all().iter().map(|_| PolicyCounters::new()).collect();
         Self {
             engine,
             policies: RwLock::new(options.policies),
@@ -102,10 +103,9 @@ impl Checker {
         if self.log_only {
             policies.log_only();
         }
-        self.counters.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(PolicyCounters::new()));
-        let place =
-            u16::try_from(place).map_err(|_| Error::new(Code::Option, "more than 65,536 policies"))?;
-        Ok(PolicyId::new(place))
+        self.counters.write().unwrap_or_else(PoisonError::into_inner).push(PolicyCounters::new());
+        // Far more than a checker may have.
+        Ok(PolicyId::new(u16::try_from(place).unwrap_or(u16::MAX)))
     }
 
     /// The decision, when it can be made without asking anybody: steps 1 to 5 of the order of evaluation.
@@ -155,7 +155,7 @@ impl Checker {
         is_special: bool,
         now: u64,
     ) -> Option<Finding> {
-        let listed = |list: &crate::lists::List| {
+        let listed = |list: &List| {
             list.find(judged, subject.route, now).is_some()
                 || (address != judged && list.find(address, subject.route, now).is_some())
         };
@@ -323,7 +323,7 @@ impl Checker {
         self.with_policies(|policies| {
             let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
             let names = policies.all().iter().map(|policy| policy.name().to_owned());
-            names.zip(counters.iter().map(|counters| counters.read())).collect()
+            names.zip(counters.iter().map(PolicyCounters::read)).collect()
         })
     }
 }

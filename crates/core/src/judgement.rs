@@ -5,7 +5,7 @@
 use crate::address::Address;
 use crate::decision::{Action, Band, Decision, Mode, PolicyId, Provenance, Source};
 use crate::error::Code;
-use crate::evidence::{Answer, Evidence};
+use crate::evidence::{Answer, Evidence, Provider};
 use crate::flags::{Flags, Percentage};
 use crate::policy::{FailureMode, Policy, Verdict};
 use crate::provenance::Facts;
@@ -117,20 +117,10 @@ impl Draft<'_> {
                     FailureMode::Open => Action::Allow,
                     FailureMode::Challenge | FailureMode::Closed => Action::Challenge,
                 };
-                let decision = self.plain(action, Reason::UnknownAddress, source);
-                Decision {
-                    checked_at: Some(checked_at),
-                    provider: Some(crate::evidence::Provider::Ipgeolocation),
-                    ..decision
-                }
+                said_at(checked_at, self.plain(action, Reason::UnknownAddress, source))
             }
             Answer::Unroutable { checked_at } => {
-                let decision = self.without_evidence(Code::SpecialUse, source);
-                Decision {
-                    checked_at: Some(checked_at),
-                    provider: Some(crate::evidence::Provider::Ipgeolocation),
-                    ..decision
-                }
+                said_at(checked_at, self.without_evidence(Code::SpecialUse, source))
             }
         }
     }
@@ -241,6 +231,11 @@ impl Draft<'_> {
         let is_unverified = decision.provenance == Provenance::Unverified && decision.address.is_some();
         (is_private_without_being_the_peer || is_unverified).then_some(Code::UntrustedForwarded)
     }
+}
+
+/// The decision about an address of which the provider said that it knows nothing.
+fn said_at(checked_at: u64, decision: Decision) -> Decision {
+    Decision { checked_at: Some(checked_at), provider: Some(Provider::Ipgeolocation), ..decision }
 }
 
 #[cfg(test)]
