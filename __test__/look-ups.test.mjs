@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import { assertDecision } from './support/decisions.mjs'
+import { addressOf, makeChecker, publicAddress, startApi, startTestChecker, until } from './support/start.mjs'
+
+describe('one call is made', () => {
+  test('for 1,000 simultaneous checks of one new address', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 50
+    const checks = Array.from({ length: 1_000 }, () => checker.check(addressOf('vpn')))
+    const decisions = await Promise.all(checks)
+    assert.ok(decisions.every(({ score }) => score === 50))
+    assert.equal(api.requestCount(), 1)
+    assert.equal(checker.stats().upstream.coalesced, 999)
+    assert.equal(checker.stats().policies.login.histogram[50], 1_000)
+  })
+
+  test('for simultaneous checks that fail together, and another for the next check', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 50
+    api.fault({ status: 503 }, { times: 1 })
+    const checks = Array.from({ length: 100 }, () => checker.check(addressOf('vpn')))
+    const decisions = await Promise.all(checks)
+    assert.ok(decisions.every(({ failure }) => failure === 'ERR_IP_RISK_UPSTREAM_STATUS'))
+    assert.equal(api.requestCount(), 1)
+    assertDecision(await checker.check(addressOf('vpn')), { score: 50 })
+  })
+
+  test('for different policies that ask at once', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 20
+    const ip = addressOf('503')
+    const checks = [checker.check(ip), checker.check(ip, { policy: 'payment' })]
+    const actions = (await Promise.all(checks)).map(({ action }) => action)
+    assert.deepEqual(actions, ['allow', 'hold'])
+    assert.equal(api.requestCount(), 1)
+  })
+
+  test('for checkers with equal options, whatever their policies', async (t) => {
+    const api = await startApi(t)
+    const one = makeChecker(t, api)
+    const other = makeChecker(t, api, { policies: { login: { mode: 'log-only' } } })
+    const apart = makeChecker(t, api, { cache: { ttlMs: 1_000 } })
+    await one.check(publicAddress(1))
+    assertDecision(await other.check(publicAddress(1)), { source: 'memory', mode: 'log-only' })
+    assert.equal(api.requestCount(), 1)
+    assertDecision(await apart.check(publicAddress(1)), { source: 'api' })
+  })
+
+  test('for checks in several worker threads, which also share the cache', async (t) => {
+    const api = await startApi(t)
+    api.latencyMs = 300
+    const workers = await Promise.all(Array.from({ length: 4 }, () => startWorker(t, api)))
+    const checkAll = () => Promise.all(workers.map((worker) => askWorker(worker, publicAddress(1))))
+    const first = await checkAll()
+    assert.deepEqual(
+      first.map(({ source, failure }) => [source, failure]),
+      workers.map(() => ['api', null]),
+    )
+    assert.equal(api.requestCount(), 1)
+    const second = await checkAll()
+    assert.ok(second.every(({ source }) => source === 'memory'))
+    const here = makeChecker(t, api)
+    assertDecision(await here.check(publicAddress(1)), { source: 'memory' })
+    assert.equal(here.stats().upstream.coalesced, 3)
+    assert.equal(api.requestCount(), 1)
+  })
+})
+
+/** A worker thread with a checker of its own. */
+async function startWorker(t, api) {
+  const file = fileURLToPath(new URL('support/checker-worker.mjs', import.meta.url))
+  const options = { apiKey: 'test-key', endpoint: api.url, logger: false }
+  const worker = new Worker(file, { workerData: { options } })
+  t.after(() => worker.terminate())
+  await once(worker, 'message')
+  return worker
+}
+
+/** The decision of the worker's checker. */
+async function askWorker(worker, ip) {
+  worker.postMessage(ip)
+  const [decision] = await once(worker, 'message')
+  return decision
+}
+
+describe('what ends early', () => {
+  const many = (count) => Array.from({ length: count }, (_, number) => publicAddress(number))
+
+  test('a checkMany that is given up asks about no address that still waits', async (t) => {
+    const lines = []
+    const add = (details, message) => lines.push(message)
+    const { checker, api } = await startTestChecker(t, { logger: { info: add, warn: add, error: add } })
+    api.latencyMs = 20
+    const controller = new AbortController()
+    const answer = checker.checkMany(many(2_000), { signal: controller.signal })
+    await until(() => api.requestCount() >= 32)
+    controller.abort(new Error('enough'))
+    await assert.rejects(answer, /enough/)
+    await checker.close()
+    assert.ok(api.requestCount() < 200, `${api.requestCount()} addresses were asked about`)
+    assert.deepEqual(lines, [], 'nothing is said of what nobody waits for')
+  })
+
+  test('close ends a checkMany within the deadline; what waits gets the failure mode', async (t) => {
+    const { checker, api } = await startTestChecker(t, { deadlineMs: 200 })
+    api.fault({ kind: 'hang' })
+    const answer = checker.checkMany(many(500), { policy: 'payment' })
+    await until(() => api.requestCount() >= 32)
+    const began = performance.now()
+    await checker.close()
+    assert.ok(performance.now() - began < 2_000)
+    const decisions = await answer
+    assert.equal(decisions.length, 500)
+    assert.ok(decisions.every(({ action }) => action === 'hold'))
+    assert.deepEqual(
+      decisions.map(({ ip }) => ip),
+      many(500),
+    )
+    assert.equal(decisions.at(-1).failure, 'ERR_IP_RISK_CLOSED')
+  })
+
+  test('what is invalidated while it is looked up is not cached when it ends', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    for (const ip of ['8.8.8.8', undefined]) {
+      api.latencyMs = 50
+      const seen = api.requestCount()
+      const answer = checker.check('8.8.8.8')
+      await until(() => api.requestCount() > seen)
+      await checker.invalidate(ip)
+      assert.equal((await answer).source, 'api')
+      assert.equal(checker.peek('8.8.8.8'), null)
+    }
+  })
+})
