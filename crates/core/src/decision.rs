@@ -177,6 +177,6 @@ pub struct Decision {
     pub policy: PolicyId,
     /// How the address became known.
     pub provenance: Provenance,
-    /// A mistake in the application's set-up that this request shows, to be reported once per process.
+    /// A mistake in the application's set-up that this request shows, to be reported once.
     pub warning: Option<Code>,
 }
