@@ -21,6 +21,7 @@ pub mod decision;
 pub mod engine;
 pub mod error;
 pub mod evidence;
+pub mod feeds;
 pub mod flags;
 mod http;
 mod judgement;
