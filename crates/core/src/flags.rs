@@ -278,7 +278,12 @@ impl Flags {
 
     /// Sets a last-seen date. Dates before 2000-01-02 cannot be kept and are left out.
     pub fn set_last_seen(&mut self, subject: Subject, date: Date) {
-        self.last_seen[subject as usize] = day_number(date).unwrap_or(0);
+        self.set_last_seen_day(subject, day_number(date).unwrap_or(0));
+    }
+
+    /// Sets a last-seen date as days since 2000-01-01; 0 is none.
+    pub(crate) fn set_last_seen_day(&mut self, subject: Subject, day: u16) {
+        self.last_seen[subject as usize] = day;
     }
 
     /// Sets the names.

@@ -52,3 +52,40 @@ pub enum Signal {
     /// A score from 0 to 100 that the feed itself computed; it is the row's value.
     Score,
 }
+
+impl Signal {
+    /// Whether it says that the address attacked somebody, at some time.
+    #[must_use]
+    pub const fn is_attack(self) -> bool {
+        matches!(
+            self,
+            Self::Criminal | Self::CriminalAsn | Self::Attack | Self::AttackRange | Self::AttackHistory
+        )
+    }
+}
+
+/// All signals, in the order of their numbers.
+pub const SIGNALS: [Signal; 22] = [
+    Signal::Hosting,
+    Signal::Cloud,
+    Signal::Cdn,
+    Signal::CorporateGateway,
+    Signal::Mobile,
+    Signal::GoodBot,
+    Signal::Relay,
+    Signal::VpnRange,
+    Signal::Vpn,
+    Signal::TorExit,
+    Signal::PublicProxy,
+    Signal::ResidentialProxy,
+    Signal::Criminal,
+    Signal::CriminalAsn,
+    Signal::Attack,
+    Signal::AttackRange,
+    Signal::AttackHistory,
+    Signal::AttackCount,
+    Signal::SpamRange,
+    Signal::Spam,
+    Signal::SpamHistory,
+    Signal::Score,
+];

@@ -1,0 +1,693 @@
+//! From the feeds on which an address stands to a score and flags.
+//!
+//! Pure: what is listed and the time in, an assessment out. Families are independent of each other and combined as
+//! chances are; inside a family the strongest counts.
+
+use jiff::civil::Date;
+
+use super::info::FeedInfo;
+use super::scoring::{Family, Scoring};
+use super::signal::Signal;
+use crate::flags::{self, BooleanField, Flags, NameField, NameListField, Names, Percentage, Subject};
+
+const DAY: u64 = 24 * 60 * 60 * 1_000;
+/// 2000-01-01 in milliseconds since 1970, from which flags count days.
+const FIRST_DAY: u64 = 946_684_800_000;
+
+/// An address stands on a feed.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// The feed.
+    pub feed: &'a FeedInfo,
+    /// What that means; a database says several things, so it need not be the feed's own.
+    pub signal: Signal,
+    /// Whom the address belongs to.
+    pub name: Option<&'a str>,
+    /// The row's number; 0 is none.
+    pub value: u8,
+    /// The day on which the feed last saw it, when it says so for each address.
+    pub seen: Option<Date>,
+}
+
+impl<'a> Listed<'a> {
+    /// When it was true, in milliseconds since 1970.
+    #[must_use]
+    pub fn seen_at(&self) -> u64 {
+        let day = self.seen.and_then(flags::day_number);
+        day.map_or(self.feed.seen_at, |day| FIRST_DAY + u64::from(day) * DAY)
+    }
+
+    fn owner(&self) -> Option<&'a str> {
+        self.name.or(self.feed.name.as_deref())
+    }
+}
+
+/// What a row weighs at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weighed {
+    /// From 0 to 1.
+    pub weight: f64,
+    /// What is left of it, from 1 to 0.
+    pub decay: f64,
+}
+
+/// What raised or capped a score after the families were combined.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Adjustment {
+    /// A known attacker: strict evidence, or evidence that others corroborate.
+    Attacker,
+    /// Two ways to hide at once.
+    Overlap,
+    /// An open proxy in a VPN.
+    ProxyOverVpn,
+    /// A relay, whose users share the address.
+    Relay,
+    /// A gateway, a carrier or a good bot, which many share or which is known.
+    Shared,
+    /// Other addresses around it attack.
+    Neighbourhood,
+}
+
+/// The strongest weight of each family, from 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Families {
+    /// What kind of network it is.
+    pub network: f64,
+    /// What hides who is behind it.
+    pub anonymizer: f64,
+    /// What it did.
+    pub reputation: f64,
+    /// Whether it spams.
+    pub spam: f64,
+}
+
+/// How sure the score is: on what kind of evidence it rests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Confidence {
+    /// On nothing, on whole networks or on the neighbourhood.
+    Low,
+    /// On one kind of evidence about this very address.
+    Medium,
+    /// On strict evidence, or on two kinds about this very address.
+    High,
+}
+
+/// What feeds say of an address.
+#[derive(Clone, Debug)]
+pub struct Assessment {
+    /// From 0 to 100.
+    pub score: Percentage,
+    /// Only what is true; what feeds cannot tell is left out. Without names.
+    pub flags: Flags,
+    /// The names that go into the flags.
+    pub names: Names,
+    /// Whether a feed says something about the address itself. The neighbourhood alone is none.
+    pub is_match: bool,
+    /// Whether the evidence is enough by itself.
+    pub is_strict: bool,
+    /// When the newest of the evidence was true, in milliseconds since 1970; 0 when there is none.
+    pub seen_at: u64,
+    /// What was combined.
+    pub families: Families,
+    /// What happened to the score afterwards, in this order.
+    pub adjustments: Vec<Adjustment>,
+    /// How sure that is.
+    pub confidence: Confidence,
+}
+
+/// The signals of an address that count at a time, as bits.
+#[derive(Clone, Copy, Default)]
+struct Signals(u32);
+
+impl Signals {
+    fn add(&mut self, signal: Signal) {
+        self.0 |= 1 << signal as u32;
+    }
+
+    fn has(self, signal: Signal) -> bool {
+        self.0 & 1 << signal as u32 != 0
+    }
+
+    fn has_any(self, signals: &[Signal]) -> bool {
+        signals.iter().any(|signal| self.has(*signal))
+    }
+}
+
+/// What `listed` weighs at `now`.
+#[must_use]
+pub fn weigh(scoring: &Scoring, listed: &Listed<'_>, now: u64) -> Weighed {
+    let age = now.saturating_sub(listed.seen_at());
+    let decay = scoring.weighing(listed.signal).map_or(0.0, |weighing| weighing.decay(age));
+    let whole = scoring.weight(listed.signal, listed.feed.weight, listed.value);
+    Weighed { weight: f64::from(whole) / 100.0 * decay, decay }
+}
+
+/// What feeds say of an address that stands on `listed`, with `neighbourhood` points.
+#[must_use]
+pub fn assess(scoring: &Scoring, listed: &[Listed<'_>], neighbourhood: u8, now: u64) -> Assessment {
+    let mut tally = Tally::new(scoring);
+    // Whether history counts depends on what else the address is.
+    for listed in listed {
+        tally.look_at(listed, now);
+    }
+    for listed in listed {
+        tally.count(listed, now);
+    }
+    let families = tally.families();
+    let (score, adjustments) = tally.score(families, neighbourhood);
+    let (flags, names) = tally.say(listed, score);
+    Assessment {
+        score,
+        is_match: flags.words()[0] != 0 || families != Families::default(),
+        is_strict: tally.is_strict,
+        seen_at: tally.seen_at,
+        confidence: tally.confidence(),
+        flags,
+        names,
+        families,
+        adjustments,
+    }
+}
+
+struct Tally<'a> {
+    scoring: &'a Scoring,
+    /// What counts at all.
+    signals: Signals,
+    /// What has lost less than half of its weight, and may therefore settle something by itself.
+    current: Signals,
+    is_strict: bool,
+    seen_at: u64,
+    highest_count: u8,
+    network: f64,
+    anonymizer: f64,
+    spam: f64,
+    /// Of those that count lists and those that compute a score: not independent of the operators below.
+    aggregate: f64,
+    /// Who saw an attack, how sure that is, and whether it is one on the address itself that is still current.
+    operators: Vec<(&'a str, f64, bool)>,
+    exact: [bool; 4],
+}
+
+impl<'a> Tally<'a> {
+    fn new(scoring: &'a Scoring) -> Self {
+        Self {
+            scoring,
+            signals: Signals::default(),
+            current: Signals::default(),
+            is_strict: false,
+            seen_at: 0,
+            highest_count: 0,
+            network: 0.0,
+            anonymizer: 0.0,
+            spam: 0.0,
+            aggregate: 0.0,
+            operators: Vec::new(),
+            exact: [false; 4],
+        }
+    }
+
+    fn look_at(&mut self, listed: &Listed<'_>, now: u64) {
+        let Weighed { decay, .. } = weigh(self.scoring, listed, now);
+        if decay == 0.0 {
+            return;
+        }
+        self.signals.add(listed.signal);
+        self.seen_at = self.seen_at.max(listed.seen_at());
+        if decay < 0.5 {
+            return;
+        }
+        self.current.add(listed.signal);
+        self.is_strict |= self.scoring.weighing(listed.signal).is_some_and(|weighing| weighing.strict);
+        if listed.signal == Signal::AttackCount {
+            self.highest_count = self.highest_count.max(listed.value);
+        }
+    }
+
+    fn count(&mut self, listed: &Listed<'a>, now: u64) {
+        let Some(weighing) = self.scoring.weighing(listed.signal) else { return };
+        let Weighed { weight, decay } = weigh(self.scoring, listed, now);
+        if weight == 0.0 || self.says_nothing(listed, weighing.history) {
+            return;
+        }
+        self.exact[weighing.family as usize] |= weighing.exact;
+        let strongest = match weighing.family {
+            Family::Network => &mut self.network,
+            Family::Anonymizer => &mut self.anonymizer,
+            Family::Spam => &mut self.spam,
+            Family::Reputation if listed.signal.is_attack() => {
+                let is_current = listed.signal == Signal::Attack && decay >= 0.5;
+                return self.attacked(&listed.feed.operator, weight, is_current);
+            }
+            Family::Reputation => &mut self.aggregate,
+        };
+        *strongest = strongest.max(weight);
+    }
+
+    /// Addresses that many share stand on long and on short lists without having done anything.
+    fn says_nothing(&self, listed: &Listed<'_>, is_history: bool) -> bool {
+        let is_tor = self.signals.has(Signal::TorExit);
+        let is_low_count =
+            listed.signal == Signal::AttackCount && listed.value < self.scoring.least_count_for_tor;
+        is_history && (is_tor || self.signals.has(Signal::Relay)) || is_low_count && is_tor
+    }
+
+    fn attacked(&mut self, operator: &'a str, weight: f64, is_current: bool) {
+        match self.operators.iter_mut().find(|(known, ..)| *known == operator) {
+            Some((_, strongest, was_current)) => {
+                *strongest = strongest.max(weight);
+                *was_current |= is_current;
+            }
+            None => self.operators.push((operator, weight, is_current)),
+        }
+    }
+
+    fn families(&self) -> Families {
+        let seen = any_of(self.operators.iter().map(|(_, weight, _)| *weight));
+        let Self { network, anonymizer, spam, .. } = *self;
+        Families { network, anonymizer, reputation: seen.max(self.aggregate), spam }
+    }
+
+    fn is_attacker(&self) -> bool {
+        let corroborated = self.operators.iter().filter(|(_, _, is_current)| *is_current).count();
+        self.is_strict
+            || corroborated >= self.scoring.least_operators_for_attacker
+            || self.highest_count >= self.scoring.least_count_for_attacker
+    }
+
+    fn score(&self, families: Families, neighbourhood: u8) -> (Percentage, Vec<Adjustment>) {
+        let Families { network, anonymizer, reputation, spam } = families;
+        // A VPN is in a data centre: that is one fact, not two.
+        let context = network.max(anonymizer);
+        let mut score = Score::new(100.0 * any_of([context, reputation, spam].into_iter()));
+        let scoring = self.scoring;
+        score.raise(self.neighbourhood(score.value, neighbourhood), Adjustment::Neighbourhood);
+        if self.is_attacker() {
+            score.raise(scoring.attacker_floor, Adjustment::Attacker);
+        }
+        if self.hides_twice() {
+            score.raise(scoring.overlap_floor, Adjustment::Overlap);
+        }
+        let current = self.current;
+        if current.has(Signal::PublicProxy) && current.has_any(&[Signal::Vpn, Signal::VpnRange]) {
+            score.raise(scoring.proxy_over_vpn_floor, Adjustment::ProxyOverVpn);
+        }
+        if self.signals.has(Signal::Relay) && !self.is_strict {
+            let most = scoring.relay_base + scoring.relay_share * score.value;
+            score.cap(most.min(scoring.relay_cap), Adjustment::Relay);
+        }
+        let is_shared =
+            self.signals.has_any(&[Signal::CorporateGateway, Signal::Mobile]) && !self.is_attacker();
+        if is_shared || self.signals.has(Signal::GoodBot) && !self.is_strict {
+            score.cap(scoring.shared_cap, Adjustment::Shared);
+        }
+        (percentage(score.value), score.adjustments)
+    }
+
+    /// What the score becomes when others around the address attack. That alone never asks anybody for more than a
+    /// record: an address is not to blame for its neighbours.
+    fn neighbourhood(&self, score: f64, points: u8) -> f64 {
+        let raised = 100.0 * any_of([score / 100.0, f64::from(points) / 100.0].into_iter());
+        raised.min(self.scoring.neighbourhood_cap.max(score))
+    }
+
+    fn hides_twice(&self) -> bool {
+        const OTHERS: [Signal; 5] =
+            [Signal::Vpn, Signal::VpnRange, Signal::TorExit, Signal::PublicProxy, Signal::Relay];
+        let current = self.current;
+        current.has(Signal::TorExit) && current.has(Signal::PublicProxy)
+            || current.has(Signal::ResidentialProxy) && current.has_any(&OTHERS)
+    }
+
+    fn confidence(&self) -> Confidence {
+        let exact = self.exact.iter().filter(|is_exact| **is_exact).count();
+        match exact {
+            _ if self.is_strict => Confidence::High,
+            0 => Confidence::Low,
+            1 => Confidence::Medium,
+            _ => Confidence::High,
+        }
+    }
+
+    fn say(&self, listed: &[Listed<'_>], score: Percentage) -> (Flags, Names) {
+        let mut saying = Saying::default();
+        let is_relay = self.signals.has(Signal::Relay);
+        for listed in listed.iter().filter(|listed| self.signals.has(listed.signal)) {
+            // A relay runs in data centres, and lists of VPN networks hold it too; it is neither.
+            let is_its_network =
+                matches!(listed.signal, Signal::Hosting | Signal::Cloud | Signal::VpnRange | Signal::Vpn);
+            if !(is_relay && is_its_network) {
+                saying.say(listed);
+            }
+        }
+        if self.is_attacker() {
+            saying.flags.set_boolean(BooleanField::IsKnownAttacker, true);
+        }
+        if saying.flags.words()[0] != 0 || score != Percentage::ZERO {
+            saying.flags.set_threat_score(score);
+        }
+        saying.end()
+    }
+}
+
+/// A score, and what happened to it.
+struct Score {
+    value: f64,
+    adjustments: Vec<Adjustment>,
+}
+
+impl Score {
+    const fn new(value: f64) -> Self {
+        Self { value, adjustments: Vec::new() }
+    }
+
+    fn raise(&mut self, least: f64, adjustment: Adjustment) {
+        if self.value < least {
+            self.value = least;
+            self.adjustments.push(adjustment);
+        }
+    }
+
+    fn cap(&mut self, most: f64, adjustment: Adjustment) {
+        if self.value > most {
+            self.value = most;
+            self.adjustments.push(adjustment);
+        }
+    }
+}
+
+/// Flags in the making.
+#[derive(Default)]
+struct Saying<'a> {
+    flags: Flags,
+    names: Names,
+    vpns: Vec<&'a str>,
+    proxies: Vec<&'a str>,
+}
+
+impl<'a> Saying<'a> {
+    fn say(&mut self, listed: &Listed<'a>) {
+        use BooleanField::{
+            IsAnonymous, IsBot, IsCloudProvider, IsCorporateGateway, IsKnownAttacker, IsKnownGoodBot,
+            IsProxy, IsRelay, IsResidentialProxy, IsSpam, IsTor, IsVpn,
+        };
+        match listed.signal {
+            Signal::Hosting | Signal::Cloud => {
+                self.one(listed, &[IsCloudProvider], NameField::CloudProviderName);
+            }
+            Signal::CorporateGateway => {
+                self.one(listed, &[IsCorporateGateway], NameField::CorporateGatewayProviderName);
+            }
+            Signal::GoodBot => self.one(listed, &[IsBot, IsKnownGoodBot], NameField::BotOperatorName),
+            Signal::Relay => self.one(listed, &[IsRelay], NameField::RelayProviderName),
+            Signal::Vpn | Signal::VpnRange => {
+                self.set(&[IsVpn, IsAnonymous]);
+                self.vpns.extend(listed.owner());
+                self.seen(listed, Subject::Vpn);
+            }
+            Signal::TorExit => self.set(&[IsTor, IsAnonymous]),
+            Signal::PublicProxy | Signal::ResidentialProxy => {
+                self.set(&[IsProxy, IsAnonymous]);
+                if listed.signal == Signal::ResidentialProxy {
+                    self.set(&[IsResidentialProxy]);
+                }
+                self.proxies.extend(listed.owner());
+                self.seen(listed, Subject::Proxy);
+            }
+            Signal::Criminal | Signal::CriminalAsn => self.set(&[IsKnownAttacker]),
+            Signal::SpamRange | Signal::Spam => self.set(&[IsSpam]),
+            // One list, a crowd's history or a bare number does not make an attacker or a spammer.
+            Signal::Cdn
+            | Signal::Mobile
+            | Signal::Attack
+            | Signal::AttackRange
+            | Signal::AttackHistory
+            | Signal::AttackCount
+            | Signal::SpamHistory
+            | Signal::Score => {}
+        }
+    }
+
+    fn set(&mut self, fields: &[BooleanField]) {
+        for field in fields {
+            self.flags.set_boolean(*field, true);
+        }
+    }
+
+    /// Of several names the one of the cloud wins over that of the network that hosts it.
+    fn one(&mut self, listed: &Listed<'_>, fields: &[BooleanField], field: NameField) {
+        self.set(fields);
+        if let Some(owner) = listed.owner()
+            && (self.names.one(field).is_none() || listed.signal == Signal::Cloud)
+        {
+            self.names.set_one(field, owner);
+        }
+    }
+
+    /// A range is not seen as such, so it has no date.
+    fn seen(&mut self, listed: &Listed<'_>, subject: Subject) {
+        if listed.signal == Signal::VpnRange {
+            return;
+        }
+        let day = u16::try_from(listed.seen_at().saturating_sub(FIRST_DAY) / DAY).unwrap_or(0);
+        if self.flags.last_seen(subject).is_none_or(|known| known < day) {
+            self.flags.set_last_seen_day(subject, day);
+        }
+        // Such databases give their confidence as the row's number.
+        if let Some(confidence) = Percentage::new(f64::from(listed.value)).filter(|sure| sure.value() > 0) {
+            self.flags.set_confidence_score(subject, confidence);
+        }
+    }
+
+    fn end(mut self) -> (Flags, Names) {
+        for (field, mut names) in
+            [(NameListField::VpnProviderNames, self.vpns), (NameListField::ProxyProviderNames, self.proxies)]
+        {
+            names.sort_unstable();
+            names.dedup();
+            self.names.set_list(field, names);
+        }
+        (self.flags, self.names)
+    }
+}
+
+/// The chance that at least one of independent ones is true.
+fn any_of(chances: impl Iterator<Item = f64>) -> f64 {
+    1.0 - chances.map(|chance| 1.0 - chance).product::<f64>()
+}
+
+fn percentage(score: f64) -> Percentage {
+    // Sums of fractions end a hair below the number that is meant.
+    Percentage::new((score + 1e-9).clamp(0.0, 100.0)).unwrap_or(Percentage::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::feeds::signal::SIGNALS;
+    use crate::flags::tests::cases;
+
+    const NOW: u64 = 1_780_000_000_000;
+    const HOUR: u64 = 60 * 60 * 1_000;
+
+    fn feed(operator: &str, signal: Signal, age: u64) -> FeedInfo {
+        FeedInfo {
+            id: format!("{operator}-{signal:?}"),
+            title: operator.to_owned(),
+            operator: operator.to_owned(),
+            signal,
+            weight: None,
+            name: None,
+            licence: "MIT".to_owned(),
+            credit: None,
+            seen_at: NOW - age,
+            rows: 1,
+        }
+    }
+
+    fn listed(feed: &FeedInfo) -> Listed<'_> {
+        Listed { feed, signal: feed.signal, name: None, value: 0, seen: None }
+    }
+
+    fn assess_feeds(feeds: &[FeedInfo], neighbourhood: u8) -> Assessment {
+        let listed: Vec<_> = feeds.iter().map(listed).collect();
+        assess(&Scoring::shipped().unwrap(), &listed, neighbourhood, NOW)
+    }
+
+    /// The score of an address on feeds of one operator each.
+    fn score(signals: &[Signal]) -> u8 {
+        let feeds: Vec<_> =
+            signals.iter().enumerate().map(|(n, signal)| feed(&n.to_string(), *signal, 0)).collect();
+        assess_feeds(&feeds, 0).score.value()
+    }
+
+    #[test]
+    fn families_are_combined_as_the_model_says() {
+        use Signal::{
+            Attack, AttackHistory, AttackRange, Cdn, Cloud, CorporateGateway, Criminal, CriminalAsn, GoodBot,
+            Hosting, Mobile, PublicProxy, Relay, ResidentialProxy, Spam, SpamHistory, SpamRange, TorExit,
+            Vpn, VpnRange,
+        };
+        for (signals, expected) in [
+            (&[][..], 0),
+            (&[Hosting], 20),
+            (&[Cloud, Hosting], 24),
+            (&[Cdn], 0),
+            (&[VpnRange, Hosting], 32),
+            (&[Vpn, VpnRange, Hosting], 36),
+            (&[TorExit, Hosting], 65),
+            (&[PublicProxy], 58),
+            (&[ResidentialProxy], 70),
+            (&[Attack], 45),
+            (&[Attack, Hosting], 56),
+            (&[Attack, Attack], 80),
+            (&[Attack, AttackRange], 61),
+            (&[AttackHistory], 12),
+            (&[AttackHistory, TorExit], 65),
+            (&[SpamHistory], 12),
+            (&[SpamHistory, TorExit], 65),
+            (&[Spam, Attack], 61),
+            (&[SpamRange], 35),
+            (&[Criminal], 85),
+            (&[CriminalAsn, Hosting], 68),
+            (&[TorExit, PublicProxy], 80),
+            (&[ResidentialProxy, Vpn], 80),
+            (&[Vpn, PublicProxy], 70),
+            (&[Relay], 8),
+            (&[Relay, VpnRange, Hosting], 11),
+            (&[Relay, Attack, Attack], 16),
+            (&[Relay, AttackHistory, SpamHistory], 8),
+            (&[Relay, Criminal], 86),
+            (&[CorporateGateway, TorExit], 44),
+            (&[CorporateGateway, Attack, Attack], 80),
+            (&[Mobile, Attack], 44),
+            (&[GoodBot, Attack, Attack, Cloud], 44),
+            (&[GoodBot, Criminal], 85),
+        ] {
+            assert_eq!(score(signals), expected, "{signals:?}");
+        }
+    }
+
+    #[test]
+    fn one_operator_does_not_corroborate_itself() {
+        let [first, second] =
+            ["ssh", "mail"].map(|id| FeedInfo { id: id.into(), ..feed("one", Signal::Attack, 0) });
+        assert_eq!(assess_feeds(&[first, second], 0).score.value(), 45);
+    }
+
+    #[test]
+    fn counts_and_computed_scores_stand_beside_operators_and_are_not_added() {
+        let [counted, computed] = [Signal::AttackCount, Signal::Score].map(|signal| feed("many", signal, 0));
+        let attack = feed("one", Signal::Attack, 0);
+        let scoring = Scoring::shipped().unwrap();
+        let of = |feed, value| Listed { value, ..listed(feed) };
+        for (rows, expected) in [
+            (vec![of(&counted, 1)], 8),
+            (vec![of(&counted, 1), of(&attack, 0)], 45),
+            (vec![of(&counted, 3)], 55),
+            (vec![of(&counted, 4)], 80),
+            (vec![of(&counted, 9)], 85),
+            (vec![of(&computed, 33)], 33),
+            (vec![of(&computed, 99), of(&attack, 0)], 99),
+        ] {
+            assert_eq!(assess(&scoring, &rows, 0, NOW).score.value(), expected, "{rows:?}");
+        }
+        let tor = feed("tor", Signal::TorExit, 0);
+        for (count, expected) in [(2, 65), (3, 84)] {
+            let rows = [listed(&tor), of(&counted, count)];
+            assert_eq!(assess(&scoring, &rows, 0, NOW).score.value(), expected, "{count}");
+        }
+    }
+
+    #[test]
+    fn old_evidence_weighs_less_and_settles_nothing_by_itself() {
+        let aged = |signal, hours: u64| assess_feeds(&[feed("one", signal, hours * HOUR)], 0);
+        for (signal, hours, expected) in [
+            (Signal::Attack, 24, 45),
+            (Signal::Attack, 48, 22),
+            (Signal::Attack, 168, 0),
+            (Signal::TorExit, 72 + 720, 32),
+            (Signal::TorExit, 2_160, 0),
+            (Signal::Criminal, 168 + 720, 80),
+            (Signal::Criminal, 168 + 721, 42),
+        ] {
+            assert_eq!(aged(signal, hours).score.value(), expected, "{signal:?} {hours}");
+        }
+        let gone = aged(Signal::TorExit, 2_160);
+        assert!(!gone.is_match && gone.flags.boolean(BooleanField::IsTor).is_none() && gone.seen_at == 0);
+        assert!(aged(Signal::Criminal, 1).is_strict && !aged(Signal::Criminal, 2_000).is_strict);
+        let corroborated = |hours: u64| {
+            let feeds = ["one", "two"].map(|operator| feed(operator, Signal::Attack, hours * HOUR));
+            assess_feeds(&feeds, 0).score.value()
+        };
+        assert_eq!((corroborated(48), corroborated(49)), (80, 38));
+    }
+
+    #[test]
+    fn flags_say_only_what_is_true_and_whose_it_is() {
+        let named = |signal, name: &str| FeedInfo { name: Some(name.into()), ..feed("one", signal, 0) };
+        let feeds = [
+            named(Signal::Hosting, "A Host"),
+            named(Signal::Cloud, "A Cloud"),
+            named(Signal::Vpn, "B"),
+            named(Signal::Vpn, "A"),
+            named(Signal::VpnRange, "A"),
+        ];
+        let Assessment { flags, names, is_match, .. } = assess_feeds(&feeds, 0);
+        assert!(is_match && flags.is(BooleanField::IsVpn) && flags.is(BooleanField::IsCloudProvider));
+        assert_eq!(names.one(NameField::CloudProviderName), Some("A Cloud"));
+        assert_eq!(names.list(NameListField::VpnProviderNames), ["A".into(), "B".into()]);
+        assert!(flags.last_seen(Subject::Vpn).is_some() && flags.threat_score().is_some());
+        for field in [BooleanField::IsTor, BooleanField::IsProxy, BooleanField::IsKnownAttacker] {
+            assert_eq!(flags.boolean(field), None, "absent, never false");
+        }
+    }
+
+    #[test]
+    fn a_relay_is_neither_a_vpn_nor_a_cloud() {
+        let feeds = [Signal::Relay, Signal::VpnRange, Signal::Cloud].map(|signal| feed("one", signal, 0));
+        let flags = assess_feeds(&feeds, 0).flags;
+        assert!(flags.is(BooleanField::IsRelay));
+        assert!(!flags.is(BooleanField::IsVpn) && !flags.is(BooleanField::IsCloudProvider));
+    }
+
+    #[test]
+    fn the_neighbourhood_is_no_evidence_about_the_address() {
+        let alone = assess_feeds(&[], 44);
+        assert_eq!((alone.score.value(), alone.is_match), (44, false));
+        assert_eq!(alone.adjustments, [Adjustment::Neighbourhood]);
+        assert_eq!(alone.confidence, Confidence::Low);
+        assert_eq!(assess_feeds(&[feed("one", Signal::Hosting, 0)], 44).score.value(), 44);
+        assert!(assess_feeds(&[feed("one", Signal::Relay, 0)], 44).score.value() <= 19);
+    }
+
+    proptest! {
+        #![proptest_config(cases(2_048))]
+
+        #[test]
+        fn whatever_is_listed_the_bounds_hold(
+            rows in prop::collection::vec(
+                (prop::sample::select(SIGNALS.to_vec()), 0_u8..4, any::<u8>(), 0_u64..40_000, any::<Option<u8>>()), 0..12,
+            ),
+            neighbourhood in 0_u8..=44,
+        ) {
+            let feeds: Vec<_> = rows.iter().map(|(signal, operator, _, hours, weight)| FeedInfo {
+                weight: *weight, ..feed(&operator.to_string(), *signal, hours * HOUR)
+            }).collect();
+            let listed: Vec<_> =
+                feeds.iter().zip(&rows).map(|(feed, row)| Listed { value: row.2, ..listed(feed) }).collect();
+            let scoring = Scoring::shipped().unwrap();
+            let with = assess(&scoring, &listed, neighbourhood, NOW);
+            let without = assess(&scoring, &listed, 0, NOW);
+            prop_assert!(with.score >= without.score);
+            prop_assert!(with.score.value() <= 44 || with.score == without.score);
+            prop_assert_eq!(with.is_strict, without.is_strict);
+            let is_relay = with.flags.is(BooleanField::IsRelay);
+            prop_assert!(!is_relay || with.is_strict || with.score.value() <= 19);
+            if with.is_strict && !is_relay {
+                prop_assert!(with.score.value() >= 80);
+            }
+        }
+    }
+}
