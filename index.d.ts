@@ -70,6 +70,8 @@ export type ErrorCode =
   | 'ERR_IP_RISK_BODY_TOO_LARGE'
   | 'ERR_IP_RISK_OVERLOADED'
   | 'ERR_IP_RISK_UNVERIFIED_LIMIT'
+  | 'ERR_IP_RISK_FEEDS'
+  | 'ERR_IP_RISK_FEEDS_BUSY'
   | 'ERR_IP_RISK_TRUST_ALL'
   | 'ERR_IP_RISK_UNTRUSTED_FORWARDED'
   | 'ERR_IP_RISK_PROXY_ADDR'
@@ -181,13 +183,13 @@ export interface Decision {
   reasons: readonly string[]
   /** Which rung answered. */
   source: Source
-  /** Who said it, such as `ipgeolocation`; null when nobody did. */
+  /** Who said it, `ipgeolocation` or `feeds`; null when nobody did. */
   provider: string | null
   /** Whether the evidence is older than its time to live. */
   stale: boolean
   /** Whether the provider should have been asked and could not answer. */
   degraded: boolean
-  /** When the source answered, in milliseconds since 1970; null when none did. */
+  /** When the provider answered, or the newest evidence of feeds was true, in milliseconds since 1970; else null. */
   checkedAt: number | null
   /** Whether the policy let the request through because nothing is known. */
   failedOpen: boolean
@@ -230,7 +232,10 @@ export interface RequestDecision extends Decision {
  * ```
  */
 export interface RiskCheckerOptions {
-  /** The key of the ipgeolocation.io Security API. Default: the environment variable `IPGEO_API_KEY`. */
+  /**
+   * The key of the ipgeolocation.io Security API. Default: the environment variable `IPGEO_API_KEY`. Without one, offline
+   * feeds are the source.
+   */
   apiKey?: string
   /**
    * Where the Security API is, without `/v3/security`. Plain http only for this machine, because the key travels in
@@ -243,6 +248,12 @@ export interface RiskCheckerOptions {
   connectTimeoutMs?: number
   /** The in-process cache. It holds what the provider said, never decisions, so that a changed policy acts at once. */
   cache?: CacheOptions
+  /**
+   * Offline feeds, asked without a network. They are the source where there is no key, block what is known to be
+   * criminal before a credit is spent, and stand in when the provider fails. Default `true`: what is in the package, or
+   * in the directory that the environment variable `IP_RISK_FEEDS` names. `false` switches them off.
+   */
+  feeds?: boolean | FeedsOptions
   /** How many look-ups may be under way at once. Beyond it checks are `ERR_IP_RISK_OVERLOADED`. Default 1,000. */
   maxInFlight?: number
   /** Policies by name. `login` and `payment` exist; naming them here changes them. */
@@ -273,6 +284,90 @@ export interface CacheOptions {
   maxEntries?: number
   /** How many bits of an IPv6 address share what is known, 32 to 128. Default 64. */
   ipv6Prefix?: number
+}
+
+/**
+ * Which offline feeds are read, and what they may decide.
+ *
+ * @example
+ * ```ts
+ * import { mkdirSync, writeFileSync } from 'node:fs'
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * mkdirSync('feeds', { recursive: true }) // `npx ip-risk feeds update --dir feeds` makes it, and fills it
+ * writeFileSync('partners.txt', '9.9.9.0/24 # their office\n')
+ * new RiskChecker({
+ *   feeds: { dir: 'feeds', files: [{ path: 'partners.txt', flags: ['is_corporate_gateway'] }] },
+ * })
+ * ```
+ */
+export interface FeedsOptions {
+  /**
+   * The directory that `ip-risk feeds update` writes; it must exist. What is in it replaces what is in the package, and
+   * an update is picked up within about 10 seconds. Default: the environment variable `IP_RISK_FEEDS`.
+   */
+  dir?: string
+  /** Files of your own, at most 32, which must exist. They are read again when they change. */
+  files?: FeedFile[]
+  /** Whether strict evidence (Spamhaus DROP grade) answers before the provider is asked. Default `true`. */
+  prescreen?: boolean
+  /**
+   * Without a key: whether feeds may clear policies that close, such as `payment`. Otherwise those hold everybody whom no
+   * feed blocks, and a gate with such a policy, or one that is written in `policies`, is refused when it is made. Default
+   * `false`.
+   */
+  primary?: boolean
+}
+
+/**
+ * A list of your own, or a database of a provider.
+ *
+ * @example
+ * ```ts
+ * import { writeFileSync } from 'node:fs'
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * writeFileSync('seen-attacking.txt', '9.9.9.9\n2620:fe::/48\n')
+ * // A database says itself what its addresses are: { path: '/data/GeoIP2-Anonymous-IP.mmdb' }
+ * const files = [{ path: 'seen-attacking.txt', flags: ['is_known_attacker' as const], weight: 70 }]
+ * console.log((await new RiskChecker({ feeds: { files } }).check('9.9.9.9')).action)
+ * ```
+ */
+export interface FeedFile {
+  path: string
+  /**
+   * How it is read. `list` takes an address or a network on each line, with comments after `#` or `;`. `mmdb` takes
+   * MaxMind's Anonymous IP, Anonymous Plus, Residential Proxy, IP Risk, ISP and ASN, and the security database of
+   * ipgeolocation.io. Default: `mmdb` for files that end in `.mmdb`, else `list`.
+   */
+  format?:
+    | 'list'
+    | 'spamhaus'
+    | 'aws'
+    | 'azure'
+    | 'gcp'
+    | 'oracle'
+    | 'geofeed'
+    | 'ipsum'
+    | 'asn-csv'
+    | 'dshield'
+    | 'tor-exit-addresses'
+    | 'mmdb'
+  /** What standing on the list means. A list needs at least one; a database says it itself. */
+  flags?: (
+    | 'is_tor'
+    | 'is_proxy'
+    | 'is_residential_proxy'
+    | 'is_vpn'
+    | 'is_relay'
+    | 'is_known_attacker'
+    | 'is_known_good_bot'
+    | 'is_spam'
+    | 'is_cloud_provider'
+    | 'is_corporate_gateway'
+  )[]
+  /** What standing on it weighs, 0 to 100, however old the file is. Default: what its flags weigh. */
+  weight?: number
 }
 
 /**
@@ -484,9 +579,9 @@ export interface LoggerOptions {
 
 export interface RiskChecker {
   /**
-   * The decision, when it can be made without asking anybody: lists, special-use addresses, the cache; else null.
-   * Synchronous, about a microsecond; counts nothing, logs nothing. Throws `ERR_IP_RISK_ARGUMENT`,
-   * `ERR_IP_RISK_UNKNOWN_POLICY` and `ERR_IP_RISK_CLOSED`.
+   * The decision, when it can be made without asking anybody: lists, special-use addresses, the cache, feeds where they
+   * are the source, or strict; else null. Synchronous, about a microsecond; counts nothing, logs nothing. Throws
+   * `ERR_IP_RISK_ARGUMENT`, `ERR_IP_RISK_UNKNOWN_POLICY` and `ERR_IP_RISK_CLOSED`.
    *
    * @example
    * ```ts
@@ -591,7 +686,8 @@ export type RiskMiddleware = (request: any, response: any, next: (error?: unknow
  * is decided in the same tick; otherwise the answer comes within `deadlineMs`. It never passes an error to `next()`.
  *
  * Policies compile, and the shared checker is made, when this is called: mistakes throw here, with the same codes as
- * `new RiskChecker()`, and never during a request.
+ * `new RiskChecker()`, and never during a request. Without a key a policy that closes is such a mistake, unless
+ * `feeds: { primary: true }` is written (`ERR_IP_RISK_NO_SOURCE`).
  *
  * @example
  * ```ts
@@ -746,6 +842,20 @@ export interface CacheStats {
   staleAnswers: number
 }
 
+/** The offline feeds in use, shared by all checkers with the same options. */
+export interface FeedStats {
+  /** Where they are from: the package's `seed`, the `directory` of `ip-risk feeds update`, or only `files` of yours. */
+  origin: 'seed' | 'directory' | 'files'
+  /** When they were put together, in milliseconds since 1970, or null. */
+  builtAt: number | null
+  /** How many feeds there are. */
+  feeds: number
+  /** How many different networks and ranges they speak of. */
+  prefixes: number
+  /** Why the newest file is not in use, or null. */
+  failure: string | null
+}
+
 /** A failed call. */
 export interface LastFailure {
   /** Its error code. */
@@ -777,6 +887,8 @@ export interface Stats {
   cache: CacheStats
   /** Calls to the provider. */
   upstream: UpstreamStats
+  /** The offline feeds, or null when they are switched off. */
+  feeds: FeedStats | null
 }
 
 /** Calls to the provider, made for all checkers with the same options. */

@@ -1,40 +1,21 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import testing from '../lib/testing.js'
+import { assertMistake, columns, onTerminal, runCommand, startCommand } from './support/cli.mjs'
 
-const BIN = fileURLToPath(new URL('../bin/ip-risk.js', import.meta.url))
 const KEY = 'a-key-that-must-never-be-printed'
 const ATTACKER = '2.56.188.34'
 const CLEAN = '91.128.103.196'
 const VPN = '37.120.202.92'
+const CLOUD = '165.227.0.1'
 /** Nobody listens there, and the system hands it out to no other test. */
 const UNREACHABLE = 'http://127.0.0.1:1'
 /** Below the ports that the system hands out, for the same reason. */
 const FREE_PORT = 20_000 + (process.pid % 10_000)
-/** Named by the user's environment, they would change what is tested. */
-const UNSET = [
-  'ALL_PROXY',
-  'FORCE_COLOR',
-  'HTTP_PROXY',
-  'HTTPS_PROXY',
-  'IP_RISK_MODE',
-  'NODE_EXTRA_CA_CERTS',
-  'NODE_OPTIONS',
-  'NO_COLOR',
-  'NO_PROXY',
-]
-/** Makes the command believe that it writes to a terminal. */
-const ON_TERMINAL = [
-  '--import',
-  'data:text/javascript,Object.assign(process.stdout,{isTTY:true,hasColors:()=>true})',
-]
-
 let api
 let directory
 
@@ -48,27 +29,20 @@ after(async () => {
   rmSync(directory, { recursive: true })
 })
 
-/** Starts the command. What is `undefined` in `env` is not set. */
-function start(args, { env = {}, cwd = directory, node = [] } = {}) {
-  const unset = Object.fromEntries(UNSET.flatMap((name) => [name, name.toLowerCase()]).map((name) => [name]))
-  const variables = { ...process.env, ...unset, IPGEO_API_KEY: KEY, ...env }
-  const written = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined))
-  return spawn(process.execPath, [...node, BIN, ...args], { env: written, cwd })
+/** Starts the command with a key. */
+function start(args, { env = {}, ...options } = {}) {
+  return startCommand(args, { cwd: directory, ...options, env: { IPGEO_API_KEY: KEY, ...env } })
 }
 
 /** Runs the command to its end. Whatever it does, it must not print the key. */
-async function run(args, { input = '', ...options } = {}) {
-  const child = start(args, options)
-  const result = { stdout: '', stderr: '' }
-  for (const name of ['stdout', 'stderr']) {
-    child[name].setEncoding('utf8').on('data', (text) => (result[name] += text))
-  }
-  child.stdin.on('error', () => {})
-  child.stdin.end(input)
-  const [code, signal] = await once(child, 'close')
+async function run(args, { env = {}, ...options } = {}) {
+  const result = await runCommand(args, {
+    cwd: directory,
+    ...options,
+    env: { IPGEO_API_KEY: KEY, ...env },
+  })
   assert.ok(!(result.stdout + result.stderr).includes(KEY), 'the key was printed')
-  assert.equal(signal, null)
-  return { ...result, code }
+  return result
 }
 
 function check(args, options) {
@@ -77,22 +51,6 @@ function check(args, options) {
 
 function doctor(args = [], options) {
   return run(['doctor', ...args, '--endpoint', api.url], options)
-}
-
-/** One line without a stack, on standard error only. */
-function assertMistake({ code, stdout, stderr }, message) {
-  assert.match(stderr, message)
-  assert.match(stderr, /^ip-risk: [^\n]+ \([A-Z_]+\)\n$/)
-  assert.equal(stdout, '')
-  assert.equal(code, 2)
-}
-
-/** Lines as columns. */
-function columns(stdout) {
-  return stdout
-    .trimEnd()
-    .split('\n')
-    .map((line) => line.split(/ {2,}/))
 }
 
 /** The findings of doctor by what they are about. */
@@ -108,7 +66,15 @@ describe('ip-risk', () => {
   test('shows help and version', async () => {
     const help = await run(['--help'])
     assert.equal(help.code, 0)
-    for (const text of ['check IP...', 'doctor', 'mock-api', 'IPGEO_API_KEY', 'Exit codes:']) {
+    for (const text of [
+      'check IP...',
+      'feeds ',
+      'doctor',
+      'mock-api',
+      'IPGEO_API_KEY',
+      'IP_RISK_FEEDS',
+      'Exit codes:',
+    ]) {
       assert.ok(help.stdout.includes(text), text)
     }
     assert.deepEqual(await run(['-h']), help)
@@ -142,7 +108,10 @@ describe('ip-risk', () => {
 
   test('names the nearest command and option', async () => {
     assertMistake(await run(['chekc']), /`chekc` is not a command; did you mean `check`\?/)
-    assertMistake(await run(['xyz']), /`xyz` is not a command; known are `check`, `doctor`, `mock-api`/)
+    assertMistake(
+      await run(['xyz']),
+      /`xyz` is not a command; known are `check`, `feeds`, `doctor`, `mock-api`/,
+    )
     assertMistake(await run(['--verson']), /`--verson` is not an option; did you mean `--version`\?/)
     assertMistake(await run(['check', CLEAN, '--jsn']), /`--jsn` is not an option; did you mean `--json`\?/)
     assertMistake(await run(['doctor', '--ofline']), /did you mean `--offline`\?/)
@@ -264,10 +233,38 @@ describe('ip-risk check', () => {
     await strict.close()
   })
 
-  test('without a key it says where one goes', async () => {
-    const mistake = await check([CLEAN], { env: { IPGEO_API_KEY: undefined } })
-    assertMistake(mistake, /set `IPGEO_API_KEY`.*\(ERR_IP_RISK_NO_SOURCE\)/)
+  test('without a key it scores from feeds, for nothing, and says so in one line', async () => {
+    const env = { IPGEO_API_KEY: undefined }
+    const { code, stdout, stderr } = await check([CLOUD, CLEAN], { env })
+    assert.deepEqual(columns(stdout), [
+      ['address', 'score', 'band', 'action', 'reasons', 'source'],
+      [CLOUD, '24', 'guarded', 'log', 'threshold_log', 'feeds'],
+      [CLEAN, '-', '-', 'allow', 'no_record', 'feeds'],
+    ])
+    assert.match(stderr, /^ip-risk: no key: scores come from offline feeds, which see [^\n]+\n$/)
+    assert.equal(code, 0)
+
+    const many = await check(['-', '--json'], { env, input: manyAddresses(1001).join('\n') })
+    assert.equal(many.stdout.trimEnd().split('\n').length, 1001)
+    assert.deepEqual([many.code, many.stderr], [0, stderr])
     assert.equal(api.requestCount(), 0)
+  })
+
+  test('without a key, a policy that closes holds, and says what to do', async () => {
+    const env = { IPGEO_API_KEY: undefined }
+    const { code, stdout, stderr } = await check([CLEAN, '--policy', 'payment'], { env })
+    assert.match(stdout, /hold +failed_closed/)
+    assert.match(stderr, /set `IPGEO_API_KEY`.*\(ERR_IP_RISK_NO_SOURCE\)$/m)
+    assert.equal(code, 1)
+  })
+
+  test('feeds that cannot be used are said, and do not stop anything', async () => {
+    writeFileSync(join(directory, 'feeds.bin'), 'damaged')
+    const { code, stdout, stderr } = await check([CLEAN], { env: { IP_RISK_FEEDS: directory } })
+    assert.match(stdout, /below_thresholds +api/)
+    assert.match(stderr, /^ip-risk: [^\n]*feeds\.bin[^\n]* \(ERR_IP_RISK_FEEDS\)\n$/)
+    assert.equal(code, 0)
+    rmSync(join(directory, 'feeds.bin'))
   })
 
   test('an endpoint that cannot be reached', async () => {
@@ -324,8 +321,8 @@ describe('ip-risk check', () => {
   test('uses colours on a terminal only, and never with NO_COLOR', async () => {
     const escape = '\u001b['
     const piped = await check([ATTACKER], { env: { FORCE_COLOR: '1' } })
-    const shown = await check([ATTACKER], { node: ON_TERMINAL })
-    const plain = await check([ATTACKER], { node: ON_TERMINAL, env: { NO_COLOR: '1' } })
+    const shown = await check([ATTACKER], { node: onTerminal('stdout') })
+    const plain = await check([ATTACKER], { node: onTerminal('stdout'), env: { NO_COLOR: '1' } })
     assert.deepEqual(
       [piped, shown, plain].map(({ stdout }) => stdout.includes(escape)),
       [false, true, false],
@@ -348,6 +345,7 @@ describe('ip-risk doctor', () => {
       ['addon', 'ok'],
       ['key', 'ok'],
       ['policy', 'ok'],
+      ['feeds', 'ok'],
       ['endpoint', 'ok'],
       ['plan', 'ok'],
       ['TLS roots', found['TLS roots'].status],
@@ -373,14 +371,39 @@ describe('ip-risk doctor', () => {
     assert.equal(code, 0)
   })
 
-  test('a missing key', async () => {
+  test('a missing key, which feeds stand in for', async () => {
     const { code, stdout } = await doctor([], { env: { IPGEO_API_KEY: undefined } })
     const found = findings(stdout)
-    assert.equal(found.key.status, 'fail')
-    assert.match(found.key.text, /set `IPGEO_API_KEY`/)
-    assert.equal(found.provider.status, 'skip')
+    assert.equal(found.key.status, 'warn')
+    assert.match(found.key.text, /^no key: scores come from offline feeds, which see clouds and hosting, but/)
+    assert.match(found.key.text, /`ip-risk feeds update`.*`IPGEO_API_KEY`/)
+    assert.match(found.feeds.text, /the feeds in the package: [\d,]+ networks in \d+ feeds, \d+ days old$/)
+    assert.deepEqual([found.policy.status, found.feeds.status, found.provider.status], ['ok', 'ok', 'skip'])
     assert.equal(found['proxy-addr'].status, 'ok')
+    assert.equal(api.requestCount(), 0)
+    assert.equal(code, 0)
+  })
+
+  test('a policy that a gate cannot use without a key', async () => {
+    const env = { IPGEO_API_KEY: undefined }
+    const { code, stdout } = await doctor(['--policy', 'payment'], { env })
+    const { policy } = findings(stdout)
+    assert.equal(policy.status, 'fail')
+    assert.match(policy.text, /`payment` closes.*`feeds: { primary: true }`/)
     assert.equal(code, 1)
+  })
+
+  test('a file of feeds that is damaged, and a directory that is none', async () => {
+    writeFileSync(join(directory, 'feeds.bin'), 'damaged')
+    const damaged = await doctor([], { env: { IP_RISK_FEEDS: directory } })
+    const { feeds } = findings(damaged.stdout)
+    assert.match(feeds.text, /the feeds in the package: .*; the newest file is not in use: .*feeds\.bin/)
+    assert.deepEqual([feeds.status, damaged.code], ['warn', 0])
+    rmSync(join(directory, 'feeds.bin'))
+
+    const nowhere = await doctor([], { env: { IP_RISK_FEEDS: join(directory, 'nowhere') } })
+    assert.match(findings(nowhere.stdout).feeds.text, /`ip-risk feeds update --dir .*nowhere`/)
+    assert.deepEqual([findings(nowhere.stdout).feeds.status, nowhere.code], ['warn', 0])
   })
 
   test('a key that may not be used', async () => {

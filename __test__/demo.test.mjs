@@ -28,6 +28,14 @@ const EXAMPLES = [
   '91.128.103.196',
   '94.237.40.1',
 ]
+/** Addresses of large clouds, which the feeds in the package know by name. */
+const CLOUDS = [
+  ['52.95.110.1', 'Amazon.com, Inc.'],
+  ['20.42.65.90', 'Microsoft Corporation'],
+  ['34.64.0.1', 'Google LLC'],
+  ['130.61.0.1', 'Oracle Corporation'],
+  ['165.227.0.1', 'DigitalOcean, LLC'],
+]
 /** Ending has a second; a busy machine gets some more. */
 const ENDING_MS = 3000
 
@@ -88,7 +96,12 @@ describe('npm run demo', () => {
     await saying(demo, LAST)
     assert.equal(demo.stderr, '')
     assert.ok(demo.stdout.split('\n\n')[0].split('\n').length <= 6, 'explains itself in at most six lines')
+    for (const [address, cloud] of CLOUDS) {
+      assert.match(demo.stdout, new RegExp(`login +log .* ${address} .*, cloud of ${cloud}  feeds$`, 'm'))
+    }
     for (const line of [
+      /^ +no key: scores come from offline feeds, which see clouds and hosting, but not VPNs, .*$/m,
+      /login +allow .* 91\.128\.103\.196 +no_record  feeds$/m,
       /^\d\d:\d\d:\d\d  login +allow +\S+ +3  192\.0\.2\.3 +below_thresholds  api$/m,
       /login +log +\S+ +24  192\.0\.2\.24 +threshold_log/,
       /login +challenge +█{5}· *\S+ +50  37\.120\.202\.92 +threshold_challenge/,
@@ -177,7 +190,10 @@ describe('setting up', () => {
     'src/deep/module.rs',
     'crates/core/Cargo.toml',
     'crates/core/src/lib.rs',
+    'crates/core/src/feeds/networks.csv',
+    'scripts/seed.mjs',
   ]
+  const SEED = 'seed.feeds'
   let project
   let bin
 
@@ -195,7 +211,7 @@ describe('setting up', () => {
       `echo "$@" >> calls
        case "$1" in
          ci) mkdir -p node_modules && touch node_modules/.package-lock.json ;;
-         run) touch ${addonName()} ;;
+         run) touch ${addonName()} ${SEED} ;;
        esac`,
     )
   })
@@ -225,12 +241,13 @@ describe('setting up', () => {
       'src',
       'src/deep',
       'crates/core/src',
+      'crates/core/src/feeds',
       'package.json',
       'package-lock.json',
     ]) {
       utimesSync(join(project, each), seconds - 2 * HOUR, seconds - 2 * HOUR)
     }
-    for (const made of [addonName(), 'node_modules/.package-lock.json']) {
+    for (const made of [addonName(), SEED, 'node_modules/.package-lock.json']) {
       utimesSync(join(project, made), seconds - HOUR, seconds - HOUR)
     }
     if (file !== undefined) utimesSync(join(project, file), seconds, seconds)
@@ -283,13 +300,29 @@ describe('setting up', () => {
     }
   })
 
-  test('builds again for another `napi` part of package.json only', async () => {
-    write('package.json', JSON.stringify({ version: '9.9.9', napi: { binaryName: 'ip-risk' } }))
-    changeLater('package.json')
-    assert.deepEqual((await setUp()).calls, [])
-    write('package.json', JSON.stringify({ napi: { binaryName: 'ip-risk', constEnum: false } }))
-    changeLater('package.json')
-    assert.deepEqual((await setUp()).calls, [BUILD])
+  test('builds again when the addon or the seed is gone', async () => {
+    for (const made of [addonName(), SEED]) {
+      changeLater()
+      rmSync(join(project, made))
+      assert.deepEqual((await setUp()).calls, [BUILD], made)
+      assert.deepEqual((await setUp()).calls, [], `${made}, built`)
+    }
+  })
+
+  test('builds again for the parts of package.json that the build reads, only', async () => {
+    const napi = { binaryName: 'ip-risk' }
+    const networks = (version) => ({ devDependencies: { '@ip-location-db/asn': version } })
+    for (const [manifest, calls] of [
+      [{ napi, version: '9.9.9' }, []],
+      [{ napi: { ...napi, constEnum: false } }, [BUILD]],
+      [{ napi: { ...napi, constEnum: false }, ...networks('2.3.1') }, [BUILD]],
+      [{ napi: { ...napi, constEnum: false }, ...networks('2.3.2') }, [BUILD]],
+      [{ napi: { ...napi, constEnum: false }, ...networks('2.3.2'), scripts: {} }, []],
+    ]) {
+      write('package.json', JSON.stringify(manifest))
+      changeLater('package.json')
+      assert.deepEqual((await setUp()).calls, calls, JSON.stringify(manifest))
+    }
   })
 
   test('says what is wrong with cargo', async () => {

@@ -1,12 +1,21 @@
 /** The documents against the code: what they show runs, what they list is complete, what they point to exists. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { CARDS, FAULT_CARDS, RiskChecker, createTestChecker, riskMiddleware } from './support/package.mjs'
+import { makeDatabase } from './support/mmdb.mjs'
+import {
+  CARDS,
+  FAULT_CARDS,
+  RiskChecker,
+  SURROUNDINGS,
+  createTestChecker,
+  riskMiddleware,
+} from './support/package.mjs'
 import {
   compile,
   makeProject,
@@ -22,7 +31,14 @@ const read = (path) => readFileSync(join(root, path), 'utf8')
 const require = createRequire(import.meta.url)
 const { codes, provenances } = require('../lib/vocabulary.js')
 
-const DOCUMENTS = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md']
+const DOCUMENTS = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'CHANGELOG.md',
+  'ATTRIBUTION.md',
+]
 const readme = read('README.md')
 const declarations = read('index.d.ts')
 
@@ -129,8 +145,10 @@ describe('the snippets', () => {
 
   for (const block of blocks.filter(({ runs }) => runs)) {
     test(`${block.title} does what the README says`, async () => {
-      if (block.requests.length > 0) return assertAnswers(block, await runServer(project, block, env))
-      const { code, stdout, stderr } = await runToEnd(project, block, env)
+      const { IPGEO_API_KEY, ...keyless } = env
+      const around = block.isKeyless ? keyless : { ...keyless, IPGEO_API_KEY }
+      if (block.requests.length > 0) return assertAnswers(block, await runServer(project, block, around))
+      const { code, stdout, stderr } = await runToEnd(project, block, around)
       assert.equal(code, 0, stdout + stderr)
       if (block.output !== undefined) assert.equal(stdout, block.output)
     })
@@ -189,6 +207,8 @@ describe('the tables of options name what the code accepts', () => {
     PolicyOptions: () => makePolicy({ [UNKNOWN]: 1 }),
     MiddlewareOptions: () => riskMiddleware({ [UNKNOWN]: 1 }),
     CheckOptions: () => makeChecker().peek('192.0.2.1', { [UNKNOWN]: 1 }),
+    FeedsOptions: () => makeChecker({ feeds: { [UNKNOWN]: 1 } }),
+    FeedFile: () => makeChecker({ feeds: { files: [{ [UNKNOWN]: 1 }] } }),
   }
   for (const [name, refused] of Object.entries(refusals)) {
     test(name, () => assertSameNames(namesIn(name), knownKeys(refused)))
@@ -262,21 +282,94 @@ describe('the lists of words are complete', () => {
 
   test('environment variables', () => {
     const names = read('lib/surroundings.js').matchAll(/env\.([A-Z_]+)/g)
-    assertSameNames(namesIn('environment'), new Set([...names].map(([, name]) => name)))
+    const listed = namesIn('environment')
+    assertSameNames(listed, new Set([...names].map(([, name]) => name)))
+    for (const name of listed) assert.ok(SURROUNDINGS.includes(name), `tests do not clear \`${name}\``)
   })
 
   test('commands and their options', () => {
     const help = (...args) =>
       execFileSync(process.execPath, ['bin/ip-risk.js', ...args, '--help'], { cwd: root, encoding: 'utf8' })
-    const commands = [...help().matchAll(/^ {2}([a-z-]+) .*\w/gm)].map(([, name]) => name)
-    assertSameNames(namesIn('commands'), commands)
+    /** The commands that the help of `words` lists, with those of groups in place of the group. */
+    const commandsBelow = (...words) => {
+      const [, list] = /^Commands:\n([^]*?)\n\n/m.exec(help(...words)) ?? []
+      if (list === undefined) return [words.join(' ')]
+      return [...list.matchAll(/^ {2}([a-z-]+) /gm)].flatMap(([, name]) => commandsBelow(...words, name))
+    }
+    assertSameNames(namesIn('commands'), commandsBelow())
     for (const [cell, options] of rowsOf('commands')) {
-      const known = [...help(...wordsIn(cell)).matchAll(/^ {6}(--[a-z-]+)/gm)].map(([, option]) => option)
+      const [words] = wordsIn(cell)
+      const known = [...help(...words.split(' ')).matchAll(/^ {6}(--[a-z-]+)/gm)].map(([, option]) => option)
       assertSameNames(
         wordsIn(options).filter((word) => word.startsWith('--')),
         known,
       )
     }
+  })
+})
+
+describe('the tables of feeds say what is there', () => {
+  const { signals, attackCounts, version } = JSON.parse(read('crates/core/src/feeds/scoring.json'))
+  const { feeds } = JSON.parse(read('crates/core/src/feeds/feeds.json'))
+  const refused = (file) => messageOf(() => makeChecker({ feeds: { files: [{ path: 'any', ...file }] } }))
+  const choices = (message) => wordsIn(/must be one of (.*), not/.exec(message)[1])
+
+  test('formats and flags of files, in the declarations too', () => {
+    const said = (key) => membersOf('FeedFile').get(key)
+    const formats = choices(refused({ format: UNKNOWN }))
+    assertSameNames(namesIn('formats'), formats)
+    const flags = choices(refused({ flags: [UNKNOWN] }))
+    const [, sentence] = /A list sets its flags: ([^]*?)\./.exec(readme)
+    assertSameNames(wordsIn(sentence), flags)
+    const [, declared] = /export interface FeedFile \{\n([^]*?)\n\}/.exec(declarations)
+    assertSameNames(
+      [...declared.matchAll(/\| '([\w-]+)'/g)].map(([, word]) => word),
+      [...formats, ...flags],
+    )
+    assert.match(said('weight'), /0 to 100/)
+  })
+
+  test('databases', (t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'ip-risk-databases-'))
+    t.after(() => rmSync(directory, { recursive: true }))
+    const path = join(directory, 'any.mmdb')
+    for (const type of rowsOf('databases').flatMap(([, cell]) => wordsIn(cell))) {
+      writeFileSync(path, makeDatabase(type, ['8.8.8.0/24'], {}))
+      makeChecker({ feeds: { files: [{ path }] } })
+    }
+  })
+
+  test('signals and what they weigh', () => {
+    const written = (hours) => (hours >= 48 ? `${hours / 24} days` : `${hours} hours`)
+    const expected = Object.entries(signals).map(
+      ([signal, { family, weight, freshHours, halfLifeHours, maxAgeHours }]) => [
+        `\`${signal}\``,
+        family,
+        String(weight),
+        ...[freshHours, halfLifeHours, maxAgeHours].map(written),
+      ],
+    )
+    assert.deepEqual(rowsOf('signals'), expected)
+    assert.ok(readme.includes(`(scoring ${version})`))
+    assert.ok(readme.includes(`more lists weighs ${attackCounts.join(', ')}.`))
+  })
+
+  test('feeds that can be fetched', () => {
+    const expected = feeds.map(({ id, title, profile, signal, licence }) => [
+      `\`${id}\``,
+      title,
+      `\`${profile}\``,
+      `\`${signal}\``,
+      licence.name,
+      licence.commercial ? 'yes' : 'no',
+    ])
+    assert.deepEqual(rowsOf('catalogue'), expected)
+  })
+
+  test('the seed is as small as they say, and has its attribution', () => {
+    assert.ok(statSync(join(root, 'seed.feeds')).size < 1_500_000)
+    const { files } = JSON.parse(read('package.json'))
+    for (const name of ['seed.feeds', 'ATTRIBUTION.md']) assert.ok(files.includes(name), name)
   })
 })
 

@@ -1143,17 +1143,22 @@ describe('the checker that the process shares', () => {
     assert.deepEqual(JSON.parse(stdout).statuses, [200, 200, 200, 200])
   })
 
-  test('cannot be made without a key, which `riskMiddleware()` says', async () => {
+  test('needs no key for a policy that opens, and `riskMiddleware()` refuses one that closes', async () => {
     const source = `
       const { riskMiddleware } = require('ip-risk')
-      try { riskMiddleware() } catch (error) { console.log(error.code, error.message) }
-      try { riskMiddleware() } catch (error) { console.log(error.code, error.message) }
+      for (const options of [{}, { policy: 'payment' }, { onFailure: 'closed' }, { mode: 'log-only' }]) {
+        try { console.log(typeof riskMiddleware(options)) }
+        catch (error) { console.log(error.code, error.message) }
+      }
     `
     const { code, stdout, stderr } = await consumer.runText('keyless.cjs', source)
     assert.equal(code, 0, stderr)
-    const lines = stdout.trim().split('\n')
-    assert.equal(lines.length, 2)
-    for (const line of lines) assert.match(line, /^ERR_IP_RISK_NO_SOURCE .*`IPGEO_API_KEY`/)
+    const [said, login, payment, inline, watching] = stdout.trim().split('\n')
+    assert.match(said, /^ip-risk: no key: scores come from offline feeds, which see clouds and hosting/)
+    assert.deepEqual([login, watching], ['function', 'function'])
+    for (const line of [payment, inline]) {
+      assert.match(line, /^ERR_IP_RISK_NO_SOURCE .*`IPGEO_API_KEY`.*`feeds: \{ primary: true \}`/)
+    }
   })
 
   test('is not needed where a checker is given', async () => {

@@ -218,19 +218,27 @@ describe('the key', () => {
     assert.equal((await checker.check(publicAddress(1))).failure, null)
   })
 
-  test('is needed, and without one both ways out are named', () => {
-    for (const IPGEO_API_KEY of [undefined, '', '  ']) {
+  for (const IPGEO_API_KEY of [undefined, '', '  ']) {
+    const written = JSON.stringify(IPGEO_API_KEY) ?? 'not set'
+
+    test(`is not needed while there are feeds: IPGEO_API_KEY is ${written}`, async () => {
+      for (const feeds of [undefined, true, {}]) {
+        const checker = withEnvironment({ IPGEO_API_KEY }, () => new RiskChecker({ feeds, logger: false }))
+        assert.equal(checker.stats().feeds.origin, 'seed')
+        await checker.close()
+      }
+    })
+
+    test(`is needed without feeds, and all ways out are named: IPGEO_API_KEY is ${written}`, () => {
+      const expected = {
+        code: 'ERR_IP_RISK_NO_SOURCE',
+        message: /`IPGEO_API_KEY`.*`feeds`.*`createTestChecker\(\)`/,
+      }
       withEnvironment({ IPGEO_API_KEY }, () => {
-        for (const options of [undefined, {}, { logger: false }]) {
-          const expected = {
-            code: 'ERR_IP_RISK_NO_SOURCE',
-            message: /`IPGEO_API_KEY`.*`createTestChecker\(\)`/,
-          }
-          assert.throws(() => new RiskChecker(options), expected)
-        }
+        assert.throws(() => new RiskChecker({ feeds: false }), expected)
       })
-    }
-  })
+    })
+  }
 
   test('in IPGEO_API_KEY must be one, too', () => {
     withEnvironment({ IPGEO_API_KEY: 'two words' }, () => {

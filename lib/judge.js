@@ -25,6 +25,8 @@ const INTERNAL = /** @type {const} */ ([
   'policies',
   'addPolicy',
   'unknownPolicy',
+  'requireUsable',
+  'notices',
   'describeEntry',
   'stopMany',
   'diagnose',
@@ -79,6 +81,16 @@ class Judge {
     this.#evaluate = addon.evaluator.call(checker, this.#words)
     this.log = log
     this.#readPolicies()
+    log.noticed(this.notices())
+  }
+
+  /**
+   * What is worth a line at the start.
+   *
+   * @returns {{ code: ErrorCode | null, message: string }[]}
+   */
+  notices() {
+    return JSON.parse(addon.notices.call(this.#native))
   }
 
   /**
@@ -91,6 +103,15 @@ class Judge {
     const number = this.#policies.find(policy)
     if (number === undefined) return addon.unknownPolicy.call(this.#native, String(policy))
     return contextOf(number, route === undefined ? 0 : (this.routesOf(number).get(route) ?? 0))
+  }
+
+  /**
+   * Throws for a policy that a gate cannot use, such as one that closes where there is no provider to ask.
+   *
+   * @param {number} context
+   */
+  requireUsable(context) {
+    addon.requireUsable.call(this.#native, context)
   }
 
   /**

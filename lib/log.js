@@ -112,6 +112,20 @@ class Log {
   }
 
   /**
+   * What is worth a line at the start, each once.
+   *
+   * @param {{ code: ErrorCode | null, message: string }[]} notices
+   */
+  noticed(notices) {
+    for (const { code, message } of notices) {
+      if (this.#logger === undefined || warned.has(message)) continue
+      const wasWritten =
+        code === null ? this.#write('info', {}, message) : this.#write('warn', { code }, message)
+      if (wasWritten) warned.add(message)
+    }
+  }
+
+  /**
    * What code of the application threw.
    *
    * @param {string} hook

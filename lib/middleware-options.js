@@ -38,6 +38,7 @@ function readOptions(written) {
   const context = isInline
     ? judge.addPolicy(options.policy, toJson(policy))
     : judge.contextOf(options.policy, undefined)
+  judge.requireUsable(context)
   return { options, judge, context }
 }
 

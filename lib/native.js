@@ -21,6 +21,8 @@
  * @property {() => string} policies
  * @property {(base: string, written: string) => number} addPolicy
  * @property {(name: string) => never} unknownPolicy
+ * @property {(context: number) => void} requireUsable
+ * @property {() => string} notices
  * @property {(ip: string) => Promise<string>} diagnose
  * @property {(milliseconds: number) => void} advanceClock
  *
@@ -31,6 +33,9 @@
  * @property {(path: string, key: string, known: string[]) => never} refuseOption
  * @property {(text: string) => string} canonicalAddress
  * @property {(text: string) => string} networkOf
+ * @property {(options: string) => [ended: Promise<string>, progress: () => string]} updateFeeds
+ * @property {(directory: string, catalogue?: string) => string} feedStatus
+ * @property {(setup: string, ips: string[]) => string} explainFeeds
  */
 
 /** @returns {Native} */

@@ -1,6 +1,10 @@
 'use strict'
 
 const { readFileSync } = require('node:fs')
+const { join } = require('node:path')
+
+/** The feeds that are in the package. */
+const SEED = join(__dirname, '..', 'seed.feeds')
 
 /**
  * What the environment says. Which of it counts is the core's business.
@@ -15,6 +19,8 @@ function readSurroundings() {
     httpsProxy: env.HTTPS_PROXY || env.https_proxy || undefined,
     noProxy: env.NO_PROXY || env.no_proxy || undefined,
     extraRoots: readExtraRoots(env.NODE_EXTRA_CA_CERTS),
+    feeds: env.IP_RISK_FEEDS || undefined,
+    seed: SEED,
   }
 }
 
@@ -33,4 +39,5 @@ function readExtraRoots(path) {
   }
 }
 
+exports.SEED = SEED
 exports.readSurroundings = readSurroundings

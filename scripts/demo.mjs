@@ -1,5 +1,6 @@
-// `npm run demo`: starts the example login app, sends it a scripted minute of traffic, prints every decision, and
-// stays up to be tried. Works on a fresh clone.
+// `npm run demo`: scores some addresses with nothing but the feeds in the package, starts the example login app, sends it
+// a scripted minute of traffic, prints every decision, and stays up to be tried. Works on a fresh clone, without a key
+// and without a network.
 //
 //   PORT=3001          another port (default 3000, 0 for any free one)
 //   DEMO_SECONDS=5     a shorter minute
@@ -31,6 +32,9 @@ const CARDS = {
   stranger: '192.0.2.9',
   tries: { allow: '192.0.2.5', challenge: '198.51.100.1', block: '192.0.2.95', hold: '203.0.113.11' },
 }
+
+/** What the feeds in the package know: a server of each large cloud, and somebody's home. */
+const SEED_CAST = ['52.95.110.1', '20.42.65.90', '34.64.0.1', '130.61.0.1', '165.227.0.1', '91.128.103.196']
 
 /** With the real API: only addresses of the vendor's own examples. */
 const EXAMPLES = {
@@ -95,6 +99,16 @@ function scenesFor({ people, vpn, bots, known, stranger }, { PASSWORD, CODE }) {
   ]
 }
 
+/** What anybody has after `npm install`. The checker says itself what it can and cannot see. */
+async function showSeed() {
+  const { RiskChecker } = require('ip-risk')
+  console.log(`\n${paint('-- no key, no network: the feeds in the package score by themselves', 'bold')}`)
+  const say = (_, message) => console.log(`          ${message}`)
+  const checker = new RiskChecker({ logger: { info: say, warn: say, error: say } })
+  for (const address of SEED_CAST) await checker.check(address)
+  await checker.close()
+}
+
 /** The app on a checker that asks the stand-in. */
 async function standIn({ createApp, policies }) {
   const { createTestChecker } = require('ip-risk/testing')
@@ -103,6 +117,7 @@ async function standIn({ createApp, policies }) {
     app: createApp(checker),
     cast: CARDS,
     checkers: [checker],
+    before: showSeed,
     asks: 'Asks a stand-in of the Security API in this process; set IPGEO_API_KEY to ask the real one.',
     setOutage: (isDown) => api.fault(isDown ? { status: 503 } : null),
     close,
@@ -121,6 +136,7 @@ async function realApi({ createApp, policies }) {
     app,
     cast: EXAMPLES,
     checkers: [checker, cutOff],
+    before: async () => {},
     asks: `Asks the real Security API about the vendor's example addresses, each once: ${credits} credits.`,
     setOutage: (isDown) => (world.app = isDown ? appInOutage : app),
     close: () => Promise.all([checker.close(), cutOff.close()]),
@@ -172,10 +188,11 @@ function printDecisions(world) {
   })
 }
 
-function decisionLine({ ip, score, band, policy, action, wouldBe, reasons, source, failure }) {
+function decisionLine({ ip, score, band, policy, action, wouldBe, reasons, source, failure, flags }) {
   const style = ACTION_STYLES[wouldBe]
   const bar = band === null ? '' : '█'.repeat(Math.round(score / 10))
-  const why = [...reasons, ...(failure === null ? [] : [failure])].join(', ')
+  const cloud = flags.cloud_provider_name
+  const why = [...reasons, failure, cloud && `cloud of ${cloud}`].filter(Boolean).join(', ')
   return [
     new Date().toTimeString().slice(0, 8),
     policy.padEnd(7),
@@ -280,6 +297,8 @@ function fail(message) {
 
 async function main() {
   endQuietlyWhenNobodyReads()
+  // Everybody is shown the same feeds: those in the package.
+  delete process.env.IP_RISK_FEEDS
   const seconds = readSeconds()
   const server = http.createServer()
   const url = await listen(server)
@@ -295,6 +314,7 @@ async function main() {
   explain(url, world)
   printDecisions(world)
   try {
+    await world.before()
     await play(scenes, url, seconds, world)
     summarise(world.checkers)
     suggest(url, world, example)

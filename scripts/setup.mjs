@@ -8,9 +8,22 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
-/** What the addon is made of, files and directories. */
-const SOURCES = ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src', 'crates/core/Cargo.toml', 'crates/core/src']
-/** The part of package.json that the build reads, as it was at the last build: its other parts change often. */
+/** What the addon and the seed are made of, files and directories. */
+const SOURCES = [
+  'Cargo.toml',
+  'Cargo.lock',
+  'build.rs',
+  'src',
+  'crates/core/Cargo.toml',
+  // With `feeds/networks.csv`, our own part of the seed.
+  'crates/core/src',
+  'scripts/seed.mjs',
+]
+/** The feeds that are in the package, which the build makes, too. */
+const SEED = 'seed.feeds'
+/** The rest of what the seed is made of. */
+const NETWORKS = '@ip-location-db/asn'
+/** The parts of package.json that the build reads, as they were at the last build: its other parts change often. */
 const BUILT_WITH = 'target/ip-risk-built-with.json'
 const MOST_OUTPUT = 64 * 1024 * 1024
 
@@ -29,29 +42,31 @@ export function installDependencies(root = ROOT) {
 }
 
 /**
- * Builds the addon when it is missing or older than what it is made of.
+ * Builds the addon and the seed when one is missing or older than what they are made of.
  *
  * @param {string} [root]
  */
 export function buildAddon(root = ROOT) {
-  const napi = JSON.stringify(readJson(root, 'package.json').napi)
-  if (isAddonCurrent(root, napi)) return
+  const { napi, devDependencies } = readJson(root, 'package.json')
+  const builtWith = JSON.stringify({ napi, networks: devDependencies?.[NETWORKS] })
+  if (isBuilt(root, builtWith)) return
   checkCargo(root)
   console.log('setup: building the addon with `npm run build`; the first time takes a few minutes ...')
   run('npm', ['run', 'build'], root)
-  rememberBuild(root, napi)
+  rememberBuild(root, builtWith)
 }
 
 /**
  * @param {string} root
- * @param {string} napi
+ * @param {string} builtWith
  */
-function isAddonCurrent(root, napi) {
+function isBuilt(root, builtWith) {
   const addon = addonFile(root)
   if (addon === undefined) return false
-  const builtAt = modifiedAt(root, addon)
+  // One that is missing is older than everything.
+  const builtAt = Math.min(modifiedAt(root, addon), modifiedAt(root, SEED))
   const isBuiltWithSame =
-    readText(root, BUILT_WITH)?.trim() === napi || builtAt >= modifiedAt(root, 'package.json')
+    readText(root, BUILT_WITH)?.trim() === builtWith || builtAt >= modifiedAt(root, 'package.json')
   return isBuiltWithSame && SOURCES.every((source) => builtAt >= modifiedAt(root, source))
 }
 
@@ -75,17 +90,18 @@ function fitsLibc(name) {
 
 /**
  * @param {string} root
- * @param {string} napi
+ * @param {string} builtWith
  */
-function rememberBuild(root, napi) {
+function rememberBuild(root, builtWith) {
   const addon = addonFile(root)
   if (addon === undefined)
     fail('`npm run build` made no addon for this machine; see `napi.targets` in package.json')
+  if (modifiedAt(root, SEED) === 0) fail(`\`npm run build\` made no \`${SEED}\`; see \`scripts/seed.mjs\``)
   // A build that had nothing to do may leave the old time, and would be run again and again.
   const now = new Date()
-  utimesSync(join(root, addon), now, now)
+  for (const made of [addon, SEED]) utimesSync(join(root, made), now, now)
   mkdirSync(join(root, dirname(BUILT_WITH)), { recursive: true })
-  writeFileSync(join(root, BUILT_WITH), `${napi}\n`)
+  writeFileSync(join(root, BUILT_WITH), `${builtWith}\n`)
 }
 
 /** @param {string} root */

@@ -10,7 +10,8 @@ import { buildAddon, installDependencies } from './setup.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** What a checker reads: set variables of the person who tests must not change what the tests see. */
-const READ_BY_CHECKERS = /^(IPGEO_API_KEY|IP_RISK_MODE|HTTPS_PROXY|NO_PROXY|NODE_EXTRA_CA_CERTS)$/i
+const READ_BY_CHECKERS =
+  /^(IPGEO_API_KEY|IP_RISK_FEEDS|IP_RISK_MODE|HTTPS_PROXY|NO_PROXY|NODE_EXTRA_CA_CERTS)$/i
 const GENERATED = ['index.js', 'index.d.ts']
 
 /** Runs a command and ends with its exit code when it fails. */
@@ -48,6 +49,7 @@ const parts = {
     // The face has no Rust tests, and what the napi macro exports is unused in a test build.
     for (const which of [
       ['-p', 'ip-risk-core', '--all-targets'],
+      ['-p', 'ip-risk-benchmark', '--all-targets'],
       ['-p', 'ip-risk-node'],
     ]) {
       run(`rust: lints of ${which[1]}`, 'cargo', 'clippy', ...which, '--quiet', '--', '-D', 'warnings')

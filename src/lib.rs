@@ -6,6 +6,7 @@
 
 mod checker;
 mod error;
+mod feeds;
 mod outcome;
 mod registry;
 mod setup;

@@ -1,6 +1,7 @@
 //! What the JavaScript constructor hands over, as one JSON text.
 
 use ip_risk_core::error::{Code, Error};
+use ip_risk_core::feeds::options::FeedOptions;
 use ip_risk_core::options::{CheckerOptions, Surroundings};
 use ip_risk_core::secret::Secret;
 use serde_json::Value;
@@ -16,18 +17,36 @@ impl Setup {
     pub(crate) fn read(text: &str) -> Result<Self, Error> {
         let setup: Value = serde_json::from_str(text)
             .map_err(|_| Error::new(Code::Option, "`options` are nested too deeply"))?;
-        let surrounding = |name: &str| setup["surroundings"][name].as_str();
-        let secret = |name| surrounding(name).map(Secret::new);
         let is_testing = setup["testing"] == Value::Bool(true);
-        let surroundings = Surroundings {
-            api_key: secret("apiKey"),
-            mode: surrounding("mode").map(str::to_owned),
-            extra_roots: surrounding("extraRoots").map(str::to_owned),
-            https_proxy: secret("httpsProxy"),
-            no_proxy: surrounding("noProxy").map(str::to_owned),
-            lift_documentation: is_testing,
-        };
-        let options = CheckerOptions::read(&setup["options"], surroundings)?;
+        let surroundings =
+            Surroundings { lift_documentation: is_testing, ..surroundings(&setup["surroundings"]) };
+        let mut options = CheckerOptions::read(&setup["options"], surroundings)?;
+        options.engine.feeds.iter_mut().for_each(make_absolute);
         Ok(Self { options, has_adjustable_clock: is_testing })
+    }
+}
+
+/// The working directory may be another when the files are read again.
+fn make_absolute(feeds: &mut FeedOptions) {
+    let own = feeds.files.iter_mut().map(|file| &mut file.path);
+    for path in feeds.directory.iter_mut().chain(own) {
+        if let Ok(absolute) = std::path::absolute(&*path) {
+            *path = absolute;
+        }
+    }
+}
+
+/// What `lib/surroundings.js` found around the process.
+pub(crate) fn surroundings(found: &Value) -> Surroundings {
+    let text = |name: &str| found[name].as_str();
+    Surroundings {
+        api_key: text("apiKey").map(Secret::new),
+        mode: text("mode").map(str::to_owned),
+        extra_roots: text("extraRoots").map(str::to_owned),
+        https_proxy: text("httpsProxy").map(Secret::new),
+        no_proxy: text("noProxy").map(str::to_owned),
+        seed: text("seed").map(Into::into),
+        feeds: text("feeds").map(Into::into),
+        lift_documentation: false,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use ip_risk_core::checker::Checker;
 use ip_risk_core::decision::Action;
 use ip_risk_core::error::Code;
+use ip_risk_core::feeds::feed_source::FeedStats as CoreFeedStats;
 use ip_risk_core::stats::{EngineStats, PolicyStats as CorePolicyStats};
 use napi_derive::napi;
 
@@ -79,6 +80,24 @@ pub struct UpstreamStats {
     pub last_success_at: napi::Either<f64, napi::bindgen_prelude::Null>,
 }
 
+/// The offline feeds in use, shared by all checkers with the same options.
+#[napi(object, object_from_js = false)]
+pub struct FeedStats {
+    /// Where they are from: the package's `seed`, the `directory` of `ip-risk feeds update`, or only `files` of yours.
+    #[napi(ts_type = "'seed' | 'directory' | 'files'")]
+    pub origin: String,
+    /// When they were put together, in milliseconds since 1970, or null.
+    #[napi(ts_type = "number | null")]
+    pub built_at: napi::Either<f64, napi::bindgen_prelude::Null>,
+    /// How many feeds there are.
+    pub feeds: f64,
+    /// How many different networks and ranges they speak of.
+    pub prefixes: f64,
+    /// Why the newest file is not in use, or null.
+    #[napi(ts_type = "string | null")]
+    pub failure: napi::Either<String, napi::bindgen_prelude::Null>,
+}
+
 /// Counts since the checker was made. Reading them costs some microseconds.
 #[napi(object, object_from_js = false)]
 pub struct Stats {
@@ -88,6 +107,9 @@ pub struct Stats {
     pub cache: CacheStats,
     /// Calls to the provider.
     pub upstream: UpstreamStats,
+    /// The offline feeds, or null when they are switched off.
+    #[napi(ts_type = "FeedStats | null")]
+    pub feeds: napi::Either<FeedStats, napi::bindgen_prelude::Null>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "JavaScript counts in doubles")]
@@ -139,6 +161,7 @@ impl Stats {
             failures,
             last_failure: last,
             last_success,
+            feeds,
         } = checker.engine().stats();
         let policies = checker.policy_stats();
         Self {
@@ -160,6 +183,17 @@ impl Stats {
                 last_failure: nullable(last.map(last_failure)),
                 last_success_at: nullable(last_success.map(number)),
             },
+            feeds: nullable(feeds.map(feed_stats)),
         }
+    }
+}
+
+fn feed_stats(stats: CoreFeedStats) -> FeedStats {
+    FeedStats {
+        origin: stats.origin.as_str().to_owned(),
+        built_at: nullable(stats.built_at.map(number)),
+        feeds: number(stats.feeds as u64),
+        prefixes: number(stats.prefixes),
+        failure: nullable(stats.failure),
     }
 }

@@ -11,6 +11,7 @@ const LINKED = ['express', 'express4', '@types']
 /** What surrounds this process must not reach the one that is tested. */
 const SETTINGS = [
   'IPGEO_API_KEY',
+  'IP_RISK_FEEDS',
   'IP_RISK_MODE',
   'NODE_EXTRA_CA_CERTS',
   'NODE_OPTIONS',

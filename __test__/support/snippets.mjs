@@ -31,18 +31,18 @@ const ASSUMED = {
 }
 
 const FENCES =
-  /(?:<!-- runs(?<requests>(?:\n.*-> .*)*)\s*-->\n)?```(?<language>\w+)\n(?<code>[^]*?)```(?:\n\n```text\n(?<output>[^]*?)```)?/g
+  /(?:<!-- runs(?<keyless> without a key)?(?<requests>(?:\n.*-> .*)*)\s*-->\n)?```(?<language>\w+)\n(?<code>[^]*?)```(?:\n\n```text\n(?<output>[^]*?)```)?/g
 const REQUEST = /^(?<method>[A-Z]+) (?<path>\S+)(?: from (?<from>\S+))? -> (?<status>\d+) ?(?<body>.*)$/
 
 /**
  * The JavaScript and TypeScript blocks of a document. `<!-- runs -->` before a block says that it can be run; a `text`
  * block behind it is what it prints. A server is marked with the requests that it is sent, one a line:
- * `METHOD /path [from ADDRESS] -> STATUS [body]`.
+ * `METHOD /path [from ADDRESS] -> STATUS [body]`. `<!-- runs without a key` takes the key out of the environment.
  */
 export function readBlocks(document, markdown) {
   return [...markdown.matchAll(FENCES)]
     .filter(({ groups }) => ['js', 'ts'].includes(groups.language))
-    .map(({ index, groups: { requests, language, code, output } }) => ({
+    .map(({ index, groups: { keyless, requests, language, code, output } }) => ({
       ...snippet(
         document,
         lineOf(markdown, markdown.indexOf('```', index)),
@@ -51,6 +51,7 @@ export function readBlocks(document, markdown) {
       ),
       output,
       runs: requests !== undefined,
+      isKeyless: keyless !== undefined,
       requests: (requests ?? '').trim().split('\n').filter(Boolean).map(readRequest),
     }))
 }

@@ -7,7 +7,13 @@ const { parseArgs } = require('node:util')
  * slip should name the option that was meant.
  *
  * @typedef {Record<string, { type: 'boolean' | 'string', short?: string }>} Options
- * @typedef {{ flags: Set<string>, texts: Map<string, string>, positionals: string[] }} Arguments
+ *
+ * @typedef {object} Arguments
+ * @property {Set<string>} flags
+ * @property {Map<string, string>} texts of an option that is written more than once, the last
+ * @property {Map<string, string[]>} lists all of them
+ * @property {string[]} positionals
+ *
  * @typedef {{ kind: string, name: string, rawName: string, value?: string, inlineValue?: boolean }} OptionToken
  */
 
@@ -23,7 +29,7 @@ function readArguments(args, own) {
   const options = { ...own, ...COMMON_OPTIONS }
   const parsed = parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true })
   /** @type {Arguments} */
-  const found = { flags: new Set(), texts: new Map(), positionals: parsed.positionals }
+  const found = { flags: new Set(), texts: new Map(), lists: new Map(), positionals: parsed.positionals }
   for (const token of parsed.tokens) {
     if (token.kind === 'option') readOption(/** @type {OptionToken} */ (token), options, found)
   }
@@ -41,9 +47,10 @@ function readOption({ name, rawName, value, inlineValue }, options, found) {
     if (inlineValue === true) throw usageError(`\`${rawName}\` takes no value`)
     found.flags.add(name)
   } else {
-    const isMissing = value === undefined || (inlineValue !== true && value.startsWith('-'))
+    const isMissing = !value || (inlineValue !== true && value.startsWith('-'))
     if (isMissing) throw usageError(`\`${rawName}\` needs a value`)
     found.texts.set(name, value)
+    found.lists.set(name, [...(found.lists.get(name) ?? []), value])
   }
 }
 
@@ -55,7 +62,7 @@ function dashed(name) {
 /**
  * Refuses a word, and names the nearest one that is known.
  *
- * @param {'command' | 'option'} kind
+ * @param {'command' | 'option' | 'profile'} kind
  * @param {string} word
  * @param {string[]} known
  * @returns {never}

@@ -23,8 +23,9 @@ const LONGEST_SHOWN = 60
 
 const HELP = `Usage: ip-risk check IP... [options]
 
-Scores addresses and prints the decisions, in the order of the addresses. Each address that is not special-use
-space costs ${CREDITS} credits of the key's plan, once however often it is named.
+Scores addresses and prints the decisions, in the order of the addresses. With a key, each address that is not
+special-use space costs ${CREDITS} credits of its plan, once however often it is named. Without one, scores come from offline
+feeds and cost nothing; a line on standard error says what those can and cannot see.
 
   IP                 an IPv4 or IPv6 address; \`-\` reads addresses from standard input, one per line
 
@@ -62,6 +63,7 @@ async function run(found) {
   // No logger: its lines would stand between the answers.
   const checker = new RiskChecker({ endpoint: found.texts.get('endpoint'), logger: false })
   try {
+    reportNotices(checker)
     const policy = found.texts.get('policy')
     const ips = await readAddresses(found.positionals)
     acceptCosts(countLookUps(checker, ips, policy), found.flags.has('yes'))
@@ -71,6 +73,18 @@ async function run(found) {
     return failures.size === 0 ? 0 : 1
   } finally {
     await checker.close()
+  }
+}
+
+/**
+ * What a checker with a logger would say at its start.
+ *
+ * @param {RiskChecker} checker
+ */
+function reportNotices(checker) {
+  const { judgeOf } = require('../checker.js')
+  for (const { code, message } of judgeOf(checker).notices()) {
+    console.error(`ip-risk: ${printable(message)}${code === null ? '' : ` (${code})`}`)
   }
 }
 

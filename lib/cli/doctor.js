@@ -1,6 +1,7 @@
 'use strict'
 
 const { refusePositionals } = require('./arguments.js')
+const { describeInUse, feedsInUse } = require('./feeds-directory.js')
 const { ownPackage } = require('./package.js')
 const { paint, printable } = require('./terminal.js')
 const { isOld, proxyAddrVersion } = require('../proxy-addr.js')
@@ -31,7 +32,8 @@ const { isOld, proxyAddrVersion } = require('../proxy-addr.js')
 const HELP = `Usage: ip-risk doctor [options]
 
 Checks the set-up and prints a line for each part: \`ok\`, \`warn\`, \`fail\`, or \`skip\` for what was not checked.
-Run it where the application runs: in its directory, with its environment. Makes one real call for 2 credits.
+Run it where the application runs: in its directory, with its environment. With a key, it makes one real call for
+2 credits.
 
 Options:
       --offline      make no call; spends no credits
@@ -130,14 +132,40 @@ async function* checkerFindings({ flags, texts }) {
     return
   }
   try {
-    yield ['ok', 'key', '`IPGEO_API_KEY` is set']
+    const hasKey = Boolean(process.env.IPGEO_API_KEY?.trim())
+    yield hasKey ? ['ok', 'key', '`IPGEO_API_KEY` is set'] : noKeyFinding(checker)
     yield policyFinding(checker, texts.get('policy'))
-    if (flags.has('offline'))
+    yield feedsFinding(checker)
+    if (!hasKey) yield ['skip', 'provider', 'needs a key: endpoint, plan, trusted roots and clock']
+    else if (flags.has('offline'))
       yield ['skip', 'provider', 'left out by `--offline`, with trusted roots and clock']
     else yield* callFindings(await diagnose(checker))
   } finally {
     await checker.close()
   }
+}
+
+/**
+ * What scores then come from, and what that can and cannot see.
+ *
+ * @param {RiskChecker} checker
+ * @returns {Finding}
+ */
+function noKeyFinding(checker) {
+  const { judgeOf } = require('../checker.js')
+  const [sight] = judgeOf(checker).notices()
+  return ['warn', 'key', sight.message]
+}
+
+/**
+ * @param {RiskChecker} checker
+ * @returns {Finding}
+ */
+function feedsFinding(checker) {
+  const feeds = feedsInUse(checker)
+  if (feeds === null) return ['skip', 'feeds', 'there are none']
+  const status = feeds.failure === null ? 'ok' : 'warn'
+  return [status, 'feeds', `in use are ${describeInUse(feeds)}`]
 }
 
 /**
@@ -155,6 +183,16 @@ function configurationFinding(error) {
  * @returns {Finding}
  */
 function policyFinding(checker, name) {
+  const { judgeOf } = require('../checker.js')
+  const judge = judgeOf(checker)
+  try {
+    judge.requireUsable(judge.contextOf(name, undefined))
+  } catch (error) {
+    // One that does not exist is a mistake in the usage.
+    const { code, message } = /** @type {Error & { code: string }} */ (error)
+    if (code === 'ERR_IP_RISK_UNKNOWN_POLICY') throw error
+    return ['fail', 'policy', message]
+  }
   // A special-use address is judged on this machine, and every decision says how its policy acts.
   const { policy, mode } = checker.peek('127.0.0.1', { policy: name }) ?? {}
   if (mode === 'enforce') return ['ok', 'policy', `\`${policy}\` acts`]

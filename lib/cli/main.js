@@ -3,6 +3,7 @@
 const { readArguments, refuseUnknown } = require('./arguments.js')
 const check = require('./check.js')
 const doctor = require('./doctor.js')
+const feeds = require('./feeds.js')
 const mockApi = require('./mock-api.js')
 const { ownPackage } = require('./package.js')
 const { endQuietlyWhenNobodyReads, printable } = require('./terminal.js')
@@ -14,13 +15,14 @@ const { endQuietlyWhenNobodyReads, printable } = require('./terminal.js')
  * @property {string} help
  * @property {Options} options
  * @property {(found: Arguments) => Promise<number>} run resolves to the exit code
+ *
+ * @typedef {object} Group commands that share their first word
+ * @property {string} help
+ * @property {Record<string, Command | Group>} commands
  */
 
 /** Exit code for a mistake in the usage or the configuration. */
 const MISTAKE = 2
-
-/** @type {Record<string, Command>} */
-const COMMANDS = { check, doctor, 'mock-api': mockApi }
 
 const HELP = `Usage: ip-risk <command> [options]
 
@@ -28,6 +30,7 @@ Scores addresses from 0 to 100 and says what a route should do with them.
 
 Commands:
   check IP...   score addresses and print the decisions
+  feeds         update, import, show and explain the offline feeds
   doctor        check the set-up and say what to do next
   mock-api      run a stand-in of the Security API on this machine
 
@@ -36,7 +39,8 @@ Options:
       --version show the version
 
 Environment:
-  IPGEO_API_KEY   the key of the ipgeolocation.io Security API
+  IPGEO_API_KEY   the key of the ipgeolocation.io Security API; without it, scores come from offline feeds
+  IP_RISK_FEEDS   the directory that \`ip-risk feeds update\` writes; without it, the feeds in the package
   IP_RISK_MODE    \`log-only\` lets everything through and records what would have happened
   HTTPS_PROXY, NO_PROXY, NODE_EXTRA_CA_CERTS, NO_COLOR   as usual
 
@@ -44,7 +48,11 @@ Exit codes:
   0  answered
   1  at least one address could not be scored, or \`doctor\` found a failure
   2  a mistake in the usage or the configuration
+  \`ip-risk feeds update --help\` shows those of an update
 `
+
+/** @type {Group} */
+const ALL = { help: HELP, commands: { check, feeds, doctor, 'mock-api': mockApi } }
 
 /**
  * Runs the command line and sets the exit code of the process.
@@ -54,33 +62,50 @@ Exit codes:
 async function main(args) {
   endQuietlyWhenNobodyReads()
   try {
-    process.exitCode = await run(args)
+    process.exitCode = args[0] === '--version' ? show(`${ownPackage().version}\n`) : await run(ALL, args)
   } catch (error) {
-    process.exitCode = MISTAKE
+    process.exitCode = /** @type {{ exitCode?: number }} */ (error).exitCode ?? MISTAKE
     console.error(errorLine(error))
   }
 }
 
-/** @param {string[]} args */
-async function run([name, ...args]) {
+/**
+ * @param {Group} group
+ * @param {string[]} args
+ * @returns {Promise<number>}
+ */
+async function run(group, [name, ...args]) {
   if (name === undefined) {
-    process.stderr.write(HELP)
+    process.stderr.write(group.help)
     return MISTAKE
   }
-  if (name === '--version') return show(`${ownPackage().version}\n`)
-  if (name === '--help' || name === '-h') return show(HELP)
+  if (name === '--help' || name === '-h') return show(group.help)
   // `ip-risk help check` is what many people try first.
-  if (name === 'help') return show(args.length === 0 ? HELP : commandFor(args[0]).help)
-  const command = commandFor(name)
+  if (name === 'help') return show(helpOf(group, args))
+  const command = commandOf(group, name)
+  if ('commands' in command) return run(command, args)
   const found = readArguments(args, command.options)
   return found.flags.has('help') ? show(command.help) : command.run(found)
 }
 
-/** @param {string} name */
-function commandFor(name) {
-  if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name]
-  if (name.startsWith('-')) return refuseUnknown('option', name, ['--help', '--version'])
-  return refuseUnknown('command', name, Object.keys(COMMANDS))
+/**
+ * @param {Command | Group} command
+ * @param {string[]} names
+ * @returns {string}
+ */
+function helpOf(command, [name, ...names]) {
+  if (name === undefined || !('commands' in command)) return command.help
+  return helpOf(commandOf(command, name), names)
+}
+
+/**
+ * @param {Group} group
+ * @param {string} name
+ */
+function commandOf(group, name) {
+  if (Object.hasOwn(group.commands, name)) return group.commands[name]
+  if (!name.startsWith('-')) return refuseUnknown('command', name, Object.keys(group.commands))
+  return refuseUnknown('option', name, group === ALL ? ['--help', '--version'] : ['--help'])
 }
 
 /** @param {string} text */

@@ -1,7 +1,7 @@
 'use strict'
 
 const { readWhole, refusePositionals } = require('./arguments.js')
-const { paint, table } = require('./terminal.js')
+const { INTERRUPTED, paint, table } = require('./terminal.js')
 
 /**
  * `ip-risk mock-api`: runs the stand-in of the Security API until it is ended.
@@ -13,8 +13,6 @@ const { paint, table } = require('./terminal.js')
 
 const HIGHEST_PORT = 65_535
 const LONGEST_LATENCY = 600_000
-/** Ended by a second Ctrl-C, as a shell reports it. */
-const INTERRUPTED = 130
 /** Addresses of the vendor's own examples, which every checker asks about. */
 const EXAMPLES = ['91.128.103.196', '8.8.8.8', '37.120.202.92', '2.56.188.34', '145.223.7.7']
 const FAULTS_PER_LINE = 3

@@ -19,6 +19,9 @@ const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, blue: 34, magen
 /** @type {Record<Action, Style>} */
 const ACTION_STYLES = { allow: 'green', log: 'blue', challenge: 'yellow', block: 'red', hold: 'magenta' }
 
+/** Ended by Ctrl-C, as a shell reports it. */
+const INTERRUPTED = 130
+
 /** What would move the cursor, change colours, or reorder the line. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
@@ -30,12 +33,16 @@ const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
  * @param {NodeJS.WriteStream} [stream]
  */
 function paint(text, style, stream = process.stdout) {
-  if (style === undefined || !wantsColour(stream)) return text
+  if (style === undefined || !takesEscapes(stream)) return text
   return `\u001b[${CODES[style]}m${text}\u001b[0m`
 }
 
-/** @param {NodeJS.WriteStream} stream */
-function wantsColour(stream) {
+/**
+ * Whether it is a terminal that understands escape codes, and its user wants them.
+ *
+ * @param {NodeJS.WriteStream} stream
+ */
+function takesEscapes(stream) {
   return stream.isTTY && !process.env.NO_COLOR && /** @type {WriteStream} */ (stream).hasColors()
 }
 
@@ -106,9 +113,11 @@ function endQuietlyWhenNobodyReads() {
 }
 
 exports.ACTION_STYLES = ACTION_STYLES
+exports.INTERRUPTED = INTERRUPTED
 exports.actionCell = actionCell
 exports.endQuietlyWhenNobodyReads = endQuietlyWhenNobodyReads
 exports.paint = paint
 exports.printable = printable
 exports.table = table
+exports.takesEscapes = takesEscapes
 exports.write = write

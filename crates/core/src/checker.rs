@@ -10,7 +10,8 @@ use crate::address::Address;
 use crate::decision::{Decision, PolicyId, Provenance, Source};
 use crate::engine::Engine;
 use crate::error::{Code, Error};
-use crate::judgement::{Finding, Subject, decide};
+use crate::evidence::Answer;
+use crate::judgement::{Finding, Subject, decide, is_enough};
 use crate::lists::List;
 use crate::options::{CheckerOptions, MOST_ADDRESSES};
 use crate::policies::Policies;
@@ -22,6 +23,9 @@ use crate::stats::{PolicyCounters, PolicyStats};
 
 /// How many look-ups of one `check_many` are under way at once.
 const CONCURRENT_LOOK_UPS: usize = 32;
+
+/// How many decisions are made without letting others have the thread.
+const DECISIONS_AT_ONCE: usize = 256;
 
 /// One check.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +63,7 @@ pub struct Checker {
     policies: RwLock<Policies>,
     counters: RwLock<Vec<PolicyCounters>>,
     log_only: bool,
+    feeds_may_clear: bool,
 }
 
 impl Checker {
@@ -71,6 +76,7 @@ impl Checker {
             policies: RwLock::new(options.policies),
             counters: RwLock::new(counters),
             log_only: options.log_only,
+            feeds_may_clear: options.feeds_may_clear,
         }
     }
 
@@ -99,7 +105,8 @@ impl Checker {
     /// [`Code::UnknownPolicy`], [`Code::Option`] or [`Code::UnknownOption`], with the path of the mistake.
     pub fn add_policy(&self, base: &str, written: &Value) -> Result<PolicyId, Error> {
         let mut policies = self.policies.write().unwrap_or_else(PoisonError::into_inner);
-        let place = policies.add_inline(base, written)?;
+        let may_close = self.engine.has_provider() || self.feeds_may_clear || self.log_only;
+        let place = policies.add_inline(base, written, may_close)?;
         if self.log_only {
             policies.log_only();
         }
@@ -108,7 +115,7 @@ impl Checker {
         Ok(PolicyId::new(u16::try_from(place).unwrap_or(u16::MAX)))
     }
 
-    /// The decision, when it can be made without asking anybody: steps 1 to 5 of the order of evaluation.
+    /// The decision, when it can be made without asking anybody: steps 1 to 6 of the order of evaluation.
     ///
     /// Never blocks; costs well under a microsecond. Counts nothing: see [`Checker::record`].
     #[must_use]
@@ -145,7 +152,19 @@ impl Checker {
         })
     }
 
-    /// Lists, special-use space, memory.
+    /// Refuses a policy that a gate cannot use: one that closes, without a provider.
+    ///
+    /// # Errors
+    /// [`Code::NoSource`].
+    pub fn require_usable(&self, policy: PolicyId) -> Result<(), Error> {
+        if self.engine.has_provider() || self.feeds_may_clear {
+            return Ok(());
+        }
+        let name = self.with_policy(policy, |policy| policy.name().to_owned());
+        self.with_policies(|policies| policies.require_provider(&name))
+    }
+
+    /// Lists, special-use space, memory, feeds.
     fn find(
         &self,
         policy: &Policy,
@@ -170,7 +189,24 @@ impl Checker {
                 subject.provenance == Provenance::Socket && !subject.facts.has(Facts::FORWARDED_HEADER);
             return Some(Finding::SpecialUse { is_own_peer });
         }
-        self.engine.fresh(judged, now).map(|answer| Finding::Answered(answer, Source::Memory))
+        if !self.engine.has_provider() {
+            return Some(Finding::Chosen(self.engine.ask_feeds(judged, now), self.feeds_may_clear));
+        }
+        if let Some(answer) = self.engine.fresh(judged, now) {
+            return Some(self.answered(answer, Source::Memory, judged, now));
+        }
+        let strict = self.engine.pre_screen(judged, now)?;
+        is_enough(policy, subject, &strict, now).then_some(Finding::PreScreened(strict))
+    }
+
+    fn answered(&self, answer: Answer, source: Source, judged: Address, now: u64) -> Finding {
+        let is_unknown = matches!(answer, Answer::Unknown { .. });
+        let feeds = if is_unknown { self.engine.ask_feeds(judged, now) } else { None };
+        Finding::Answered(answer, source, feeds)
+    }
+
+    fn failed_to_ask(&self, code: Code, judged: Address, now: u64) -> Finding {
+        Finding::Failed(code, self.engine.stale(judged, now), self.engine.ask_feeds(judged, now))
     }
 
     /// Looks the address up and decides: steps 7 to 10. Always ends within the deadline.
@@ -179,8 +215,8 @@ impl Checker {
         let looked_up = self.engine.look_up(judged, subject.provenance != Provenance::Unverified).await;
         let now = self.engine.now();
         let finding = match looked_up {
-            Ok((answer, source)) => Finding::Answered(answer, source),
-            Err(code) => Finding::Failed(code, self.engine.stale(judged, now)),
+            Ok((answer, source)) => self.answered(answer, source, judged, now),
+            Err(code) => self.failed_to_ask(code, judged, now),
         };
         self.with_policy(subject.policy, |policy| decide(policy, subject, finding, now))
     }
@@ -201,7 +237,7 @@ impl Checker {
     /// The decision of a policy when judging itself failed: its failure mode.
     #[must_use]
     pub fn failed(&self, policy: PolicyId, code: Code) -> Decision {
-        self.without_judging(policy, None, Finding::Failed(code, None))
+        self.without_judging(policy, None, Finding::Failed(code, None, None))
     }
 
     /// The decision about a request that the application wants to let through unjudged.
@@ -270,6 +306,9 @@ impl Checker {
             let pending = match self.evaluate(request) {
                 Evaluation::Decided(decision) => {
                     decisions[place] = Some(decision);
+                    if place % DECISIONS_AT_ONCE == 0 {
+                        tokio::task::yield_now().await;
+                    }
                     continue;
                 }
                 Evaluation::Pending(pending) => pending,
@@ -301,7 +340,7 @@ impl Checker {
     fn not_asked(&self, pending: Pending) -> Decision {
         let Pending { subject, judged } = pending;
         let now = self.engine.now();
-        let finding = Finding::Failed(Code::Closed, self.engine.stale(judged, now));
+        let finding = self.failed_to_ask(Code::Closed, judged, now);
         self.with_policy(subject.policy, |policy| decide(policy, subject, finding, now))
     }
 

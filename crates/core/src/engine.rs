@@ -11,7 +11,9 @@ use crate::cache::MemoryCache;
 use crate::clock::Clock;
 use crate::decision::Source;
 use crate::error::{Code, Error};
-use crate::evidence::{Answer, Evidence};
+use crate::evidence::{Answer, Evidence, FeedEvidence, Provider};
+use crate::feeds::feed_source::FeedSource;
+use crate::feeds::options::FeedOptions;
 use crate::http::{Http, Roots};
 use crate::names::NameTable;
 use crate::options::{EngineOptions, UNVERIFIED_LOOK_UPS_PER_MINUTE};
@@ -48,7 +50,9 @@ enum Start {
 pub struct Engine {
     options: EngineOptions,
     clock: Arc<dyn Clock>,
-    http: Http,
+    /// Nothing without a key.
+    http: Option<Http>,
+    feeds: Option<Arc<FeedSource>>,
     cache: MemoryCache,
     names: NameTable,
     flights: Mutex<HashMap<CacheKey, Arc<Flight>>>,
@@ -58,7 +62,7 @@ pub struct Engine {
 }
 
 /// What `doctor` shows of one real call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Diagnosis {
     /// The code of what failed, if anything did.
     pub failure: Option<Code>,
@@ -82,13 +86,22 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Engine {
-    /// An engine with these options. Reads the machine's trusted roots, which takes a few milliseconds.
+    /// An engine with these options. Reads the feeds, and with a key the machine's trusted roots; each takes some
+    /// milliseconds.
     ///
     /// # Errors
-    /// [`Code::Option`] when the proxy's URL cannot be used.
+    /// [`Code::Option`] when the proxy's URL or a file of feeds cannot be used; [`Code::Feeds`] when there is no key and
+    /// no feed could be read.
     pub fn new(options: EngineOptions, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let open = |feeds: &FeedOptions| FeedSource::open(feeds, clock.now()).map(Arc::new);
+        let feeds = options.feeds.as_ref().map(open).transpose()?;
+        let http = options.api_key.as_ref().map(|key| Http::new(&options, key)).transpose()?;
+        if http.is_none() {
+            require_feeds(feeds.as_deref())?;
+        }
         Ok(Self {
-            http: Http::new(&options)?,
+            http,
+            feeds,
             cache: MemoryCache::new(&options.cache),
             options,
             clock,
@@ -107,6 +120,56 @@ impl Engine {
 
     pub(crate) fn now(&self) -> u64 {
         self.clock.now()
+    }
+
+    /// Whether there is a provider to ask. Otherwise feeds are the source.
+    pub(crate) fn has_provider(&self) -> bool {
+        self.http.is_some()
+    }
+
+    /// The feeds, unless they are switched off.
+    #[must_use]
+    pub fn feeds(&self) -> Option<&Arc<FeedSource>> {
+        self.feeds.as_ref()
+    }
+
+    /// What is worth a line at the start, with the code of what is wrong if anything is: what feeds can see when they are
+    /// the only source, and why the newest feeds are not in use.
+    #[must_use]
+    pub fn notices(&self) -> Vec<(Option<Code>, String)> {
+        let Some(feeds) = &self.feeds else { return Vec::new() };
+        let sight = (!self.has_provider()).then(|| (None, feeds.sight(self.now())));
+        let failure = feeds.stats().failure.map(|why| (Some(Code::Feeds), why));
+        sight.into_iter().chain(failure).collect()
+    }
+
+    /// What feeds say of `address`, if they say anything.
+    pub(crate) fn ask_feeds(&self, address: Address, now: u64) -> Option<FeedEvidence> {
+        let feeds = self.feeds.as_ref()?;
+        let assessment = feeds.assess(address.ip(), now);
+        if !assessment.is_match && assessment.neighbourhood == 0 {
+            return None;
+        }
+        let is_worth_telling = assessment.neighbourhood >= feeds.scoring().neighbourhood.least_for_reason;
+        let mut flags = assessment.flags;
+        flags.set_names(self.names.share(assessment.names));
+        let evidence = Evidence {
+            flags,
+            score: assessment.score,
+            provider: Provider::Feeds,
+            checked_at: assessment.seen_at,
+        };
+        let (is_match, is_strict) = (assessment.is_match, assessment.is_strict);
+        Some(FeedEvidence { evidence, is_match, is_strict, is_raised_by_neighbourhood: is_worth_telling })
+    }
+
+    /// Strict evidence of feeds, where it may answer before the provider is asked.
+    pub(crate) fn pre_screen(&self, address: Address, now: u64) -> Option<FeedEvidence> {
+        let is_on = self.options.feeds.as_ref().is_some_and(|feeds| feeds.prescreen);
+        if !is_on {
+            return None;
+        }
+        self.ask_feeds(address, now).filter(|feeds| feeds.is_strict)
     }
 
     fn key(&self, address: Address) -> CacheKey {
@@ -205,8 +268,9 @@ impl Engine {
 
     /// One call under the deadline.
     async fn call(&self, address: Address) -> Outcome {
+        let Some(http) = &self.http else { return Err(Code::NoSource) };
         self.counters.called();
-        let response = tokio::time::timeout(self.options.deadline, self.http.get(address)).await;
+        let response = tokio::time::timeout(self.options.deadline, http.get(address)).await;
         let now = self.now();
         let outcome = response.unwrap_or(Err(Code::Timeout)).and_then(|response| {
             self.counters.charged(response.credits);
@@ -218,18 +282,14 @@ impl Engine {
 
     /// Makes one real call about `address`, past the cache, and says how it went. It costs what a call costs.
     pub async fn diagnose(&self, address: Address) -> Diagnosis {
-        let began = self.now();
-        let response = tokio::time::timeout(self.options.deadline, self.http.get(address.judged())).await;
-        let ended = self.now();
-        let mut diagnosis = Diagnosis {
-            failure: None,
-            status: None,
-            version: None,
-            elapsed: ended.saturating_sub(began),
-            credits: None,
-            date: None,
-            roots: self.http.roots,
+        let Some(http) = &self.http else {
+            return Diagnosis { failure: Some(Code::NoSource), ..Diagnosis::default() };
         };
+        let began = self.now();
+        let response = tokio::time::timeout(self.options.deadline, http.get(address.judged())).await;
+        let ended = self.now();
+        let mut diagnosis =
+            Diagnosis { elapsed: ended.saturating_sub(began), roots: http.roots, ..Diagnosis::default() };
         match response.unwrap_or(Err(Code::Timeout)) {
             Err(code) => diagnosis.failure = Some(code),
             Ok(response) => {
@@ -249,8 +309,19 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> EngineStats {
         let in_flight = locked(&self.flights).len();
-        self.counters.read(self.cache.len(), in_flight)
+        let feeds = self.feeds.as_ref().map(|feeds| feeds.stats());
+        self.counters.read(self.cache.len(), in_flight, feeds)
     }
+}
+
+/// Without a provider there must be something else to score with.
+fn require_feeds(feeds: Option<&FeedSource>) -> Result<(), Error> {
+    let Some(feeds) = feeds else { return Err(Error::new(Code::NoSource, Code::NoSource.advice())) };
+    if !feeds.is_empty() {
+        return Ok(());
+    }
+    let why = feeds.stats().failure.unwrap_or_else(|| "there is no file with feeds".to_owned());
+    Err(Error::new(Code::Feeds, format!("there is no key, and no feeds to score with: {why}")))
 }
 
 /// Takes a call off the list of those under way, also when it panics or is dropped.

@@ -83,6 +83,11 @@ codes! {
     /// More look-ups for unverified addresses in a minute than are allowed.
     UnverifiedLimit = "UNVERIFIED_LIMIT",
 
+    /// A file, directory or catalogue of feeds that cannot be used; the message names it.
+    Feeds = "FEEDS",
+    /// Another process is updating the same directory of feeds.
+    FeedsBusy = "FEEDS_BUSY",
+
     /// Warning: the framework trusts forwarded headers from anybody.
     TrustAll = "TRUST_ALL",
     /// Warning: a forwarded header arrives from a private peer that is not trusted.
@@ -113,6 +118,11 @@ impl Code {
             Self::SpecialUse => {
                 "the address is special-use space, which no provider knows; check how the client address is found"
             }
+            Self::NoSource => {
+                "without a key only feeds are asked, and they may not clear this policy: set `IPGEO_API_KEY`, or write \
+                 `feeds: { primary: true }`"
+            }
+            Self::Feeds => "a file of offline feeds cannot be used; run `ip-risk feeds status` to see why",
             Self::Timeout => "the provider did not answer within `deadlineMs`",
             Self::Connect => {
                 "the provider could not be reached; check name resolution, firewall and `HTTPS_PROXY`"

@@ -8,17 +8,20 @@ use crate::flags::{Flags, Percentage};
 pub enum Provider {
     /// The Security API of ipgeolocation.io.
     Ipgeolocation,
+    /// Offline feeds.
+    Feeds,
 }
 
 impl Provider {
     /// All providers, in the order of their numbers.
-    pub const ALL: [Self; 1] = [Self::Ipgeolocation];
+    pub const ALL: [Self; 2] = [Self::Ipgeolocation, Self::Feeds];
 
     /// The name as it stands in decisions.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ipgeolocation => "ipgeolocation",
+            Self::Feeds => "feeds",
         }
     }
 }
@@ -35,6 +38,19 @@ pub struct Evidence {
     pub provider: Provider,
     /// When the source answered, in milliseconds since 1970.
     pub checked_at: u64,
+}
+
+/// What offline feeds say of an address on which they say something.
+#[derive(Clone, Debug)]
+pub struct FeedEvidence {
+    /// Flags and score.
+    pub evidence: Evidence,
+    /// Whether they say it of the address itself. Otherwise only its neighbourhood is known.
+    pub is_match: bool,
+    /// Whether it is enough by itself, so that it may block.
+    pub is_strict: bool,
+    /// Whether the neighbourhood raised the score so much that it is told.
+    pub is_raised_by_neighbourhood: bool,
 }
 
 /// What a source answers when it can be asked.

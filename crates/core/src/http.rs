@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{io, iter};
 
-use reqwest::{Client, NoProxy, Proxy, Url, redirect};
+use reqwest::{Client, ClientBuilder, NoProxy, Proxy, Url, redirect};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 
@@ -34,6 +34,34 @@ pub struct Roots {
     pub extra: usize,
 }
 
+/// How servers are reached and trusted from here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Way<'a> {
+    pub(crate) extra_roots: Option<&'a str>,
+    pub(crate) https_proxy: Option<&'a Secret>,
+    pub(crate) no_proxy: Option<&'a str>,
+}
+
+impl Way<'_> {
+    /// What all clients have in common. They follow no redirects.
+    pub(crate) fn builder(&self) -> Result<(ClientBuilder, Roots), Error> {
+        let (tls, roots) = tls(self.extra_roots)?;
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .user_agent(concat!("ip-risk/", env!("CARGO_PKG_VERSION")))
+            // The process's environment is the face's business, which passes on what it found.
+            .no_proxy();
+        // The client's own reading of `*` leaves out endpoints that are addresses.
+        let is_exempt = self.no_proxy.is_some_and(|hosts| hosts.split(',').any(|host| host.trim() == "*"));
+        if let Some(proxy) = self.https_proxy.filter(|_| !is_exempt) {
+            builder = builder.proxy(https_proxy(proxy, self.no_proxy)?);
+        }
+        Ok((builder, roots))
+    }
+}
+
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Response {
@@ -55,32 +83,25 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    pub(crate) fn new(options: &EngineOptions) -> Result<Self, Error> {
-        let (tls, roots) = tls(options.extra_roots.as_deref())?;
-        let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(redirect::Policy::none())
-            .referer(false)
+    pub(crate) fn new(options: &EngineOptions, api_key: &Secret) -> Result<Self, Error> {
+        let way = Way {
+            extra_roots: options.extra_roots.as_deref(),
+            https_proxy: options.https_proxy.as_ref(),
+            no_proxy: options.no_proxy.as_deref(),
+        };
+        let (builder, roots) = way.builder()?;
+        let builder = builder
             .connect_timeout(options.connect_timeout)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT)
-            .http2_keep_alive_while_idle(true)
-            .user_agent(concat!("ip-risk/", env!("CARGO_PKG_VERSION")))
-            // The process's environment is the face's business, which passes on what it found.
-            .no_proxy();
-        // The client's own reading of `*` leaves out endpoints that are addresses.
-        let is_exempt =
-            options.no_proxy.as_deref().is_some_and(|hosts| hosts.split(',').any(|host| host.trim() == "*"));
-        if let Some(proxy) = options.https_proxy.as_ref().filter(|_| !is_exempt) {
-            builder = builder.proxy(https_proxy(proxy, options.no_proxy.as_deref())?);
-        }
+            .http2_keep_alive_while_idle(true);
         let client = builder.build().map_err(|_| internal("the http client could not be built"))?;
         let endpoint =
             options.endpoint.join("v3/security").map_err(|_| internal("the endpoint cannot be extended"))?;
-        Ok(Self { client, endpoint, api_key: options.api_key.clone(), roots })
+        Ok(Self { client, endpoint, api_key: api_key.clone(), roots })
     }
 
     /// `GET /v3/security` about `address`. Not bounded in time: the caller's deadline is.
@@ -115,7 +136,7 @@ fn version_name(version: reqwest::Version) -> &'static str {
     }
 }
 
-fn internal(message: &str) -> Error {
+pub(crate) fn internal(message: &str) -> Error {
     Error::new(Code::Internal, message)
 }
 
@@ -149,7 +170,7 @@ fn tls(extra_roots: Option<&str>) -> Result<(ClientConfig, Roots), Error> {
 /// The code for an error of the HTTP client, whose own text would show the URL and with it the key.
 ///
 /// The client's own time limits are those of connecting; the deadline is the caller's.
-fn classify(error: &reqwest::Error) -> Code {
+pub(crate) fn classify(error: &reqwest::Error) -> Code {
     let causes = || iter::successors(error.source(), |cause| cause_of(*cause));
     if causes().any(<dyn StdError>::is::<rustls::Error>) {
         Code::Tls

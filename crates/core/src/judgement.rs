@@ -5,7 +5,7 @@
 use crate::address::Address;
 use crate::decision::{Action, Band, Decision, Mode, PolicyId, Provenance, Source};
 use crate::error::Code;
-use crate::evidence::{Answer, Evidence, Provider};
+use crate::evidence::{Answer, Evidence, FeedEvidence, Provider};
 use crate::flags::{Flags, Percentage};
 use crate::policy::{FailureMode, Policy, Verdict};
 use crate::provenance::Facts;
@@ -35,10 +35,14 @@ pub(crate) enum Finding {
     Denied,
     /// Special-use space; whether it is the process's own peer with nothing forwarded.
     SpecialUse { is_own_peer: bool },
-    /// A source answered.
-    Answered(Answer, Source),
-    /// No source could answer; evidence that is older than its time to live, if any is kept.
-    Failed(Code, Option<Evidence>),
+    /// The provider answered. Where it has no record: what feeds say.
+    Answered(Answer, Source, Option<FeedEvidence>),
+    /// Feeds are the source that was chosen; what they say, and whether they may clear policies that close.
+    Chosen(Option<FeedEvidence>, bool),
+    /// Strict evidence of feeds, before anybody is asked.
+    PreScreened(FeedEvidence),
+    /// The provider could not answer; evidence that is older than its time to live, and what feeds say.
+    Failed(Code, Option<Evidence>, Option<FeedEvidence>),
 }
 
 /// The decision of `policy` about `subject`.
@@ -55,11 +59,21 @@ pub(crate) fn decide(policy: &Policy, subject: Subject, finding: Finding, now: u
         Finding::SpecialUse { is_own_peer: false } => {
             draft.without_evidence(Code::SpecialUse, Source::Special)
         }
-        Finding::Answered(answer, source) => draft.answered(answer, source),
-        Finding::Failed(code, stale) => draft.ladder(code, stale),
+        Finding::Answered(answer, source, feeds) => draft.answered(answer, source, feeds),
+        Finding::Chosen(feeds, may_clear) => draft.chosen(feeds, may_clear),
+        Finding::PreScreened(feeds) => draft.judged_by_feeds(feeds),
+        Finding::Failed(code, stale, feeds) => draft.ladder(code, stale, feeds),
     };
     draft.finish(&mut decision);
     decision
+}
+
+/// Whether strict evidence of feeds decides without the provider: in a policy that closes only when it blocks.
+pub(crate) fn is_enough(policy: &Policy, subject: Subject, feeds: &FeedEvidence, now: u64) -> bool {
+    let draft = Draft { policy, subject, now };
+    let mode = policy.failure_mode();
+    feeds.is_strict
+        && (mode != FailureMode::Closed || draft.raises(&draft.judged_by_feeds(feeds.clone()), mode))
 }
 
 /// A decision in the making.
@@ -109,24 +123,61 @@ impl Draft<'_> {
         Decision { failure: Some(Code::InvalidAddress), failed_closed: action == Action::Hold, ..decision }
     }
 
-    fn answered(self, answer: Answer, source: Source) -> Decision {
+    fn answered(self, answer: Answer, source: Source, feeds: Option<FeedEvidence>) -> Decision {
         match answer {
             Answer::Evidence(evidence) => self.judged(evidence, source),
-            Answer::Unknown { checked_at } => {
-                let action = match self.policy.failure_mode() {
-                    FailureMode::Open => Action::Allow,
-                    FailureMode::Challenge | FailureMode::Closed => Action::Challenge,
-                };
-                said_at(checked_at, self.plain(action, Reason::UnknownAddress, source))
-            }
+            Answer::Unknown { checked_at } => self.unknown_address(checked_at, source, feeds),
             Answer::Unroutable { checked_at } => {
                 said_at(checked_at, self.without_evidence(Code::SpecialUse, source))
             }
         }
     }
 
+    /// The provider has no record: feeds if they match, as far as they do not clear what the missing record does not.
+    fn unknown_address(self, checked_at: u64, source: Source, feeds: Option<FeedEvidence>) -> Decision {
+        let (action, mode) = match self.policy.failure_mode() {
+            FailureMode::Open => (Action::Allow, FailureMode::Open),
+            FailureMode::Challenge | FailureMode::Closed => (Action::Challenge, FailureMode::Challenge),
+        };
+        let from_feeds = self
+            .rung_of_feeds(feeds, mode)
+            .map(|decision| Decision { reasons: decision.reasons.with(Reason::UnknownAddress), ..decision });
+        from_feeds.unwrap_or_else(|| said_at(checked_at, self.plain(action, Reason::UnknownAddress, source)))
+    }
+
+    /// Feeds as the source that was chosen: finding nothing is then an answer. A policy that closes is cleared only
+    /// where that was written.
+    fn chosen(self, feeds: Option<FeedEvidence>, may_clear: bool) -> Decision {
+        let decision = match feeds {
+            Some(feeds) if feeds.is_match => self.judged_by_feeds(feeds),
+            // Only the neighbourhood is known.
+            Some(feeds) => {
+                let decision = self.judged_by_feeds(feeds);
+                Decision { reasons: decision.reasons.with(Reason::NoRecord), ..decision }
+            }
+            None => Decision {
+                provider: Some(Provider::Feeds),
+                ..self.plain(Action::Allow, Reason::NoRecord, Source::Feeds)
+            },
+        };
+        let mode = self.policy.failure_mode();
+        if mode == FailureMode::Closed && !may_clear && !self.raises(&decision, mode) {
+            return self.without_evidence(Code::NoSource, Source::None);
+        }
+        decision
+    }
+
+    fn judged_by_feeds(self, feeds: FeedEvidence) -> Decision {
+        let verdict = self.policy.judge_feeds(&feeds, self.subject.route, self.now);
+        self.with_evidence(feeds.evidence, verdict, Source::Feeds)
+    }
+
     fn judged(self, evidence: Evidence, source: Source) -> Decision {
         let verdict = self.policy.judge(&evidence, self.subject.route, self.now);
+        self.with_evidence(evidence, verdict, source)
+    }
+
+    fn with_evidence(self, evidence: Evidence, verdict: Verdict, source: Source) -> Decision {
         Decision {
             score: evidence.score,
             band: Some(Band::of(evidence.score)),
@@ -137,22 +188,38 @@ impl Draft<'_> {
         }
     }
 
-    /// Stale evidence, then the failure mode. A closed policy may be raised by stale evidence, never cleared.
-    fn ladder(self, code: Code, stale: Option<Evidence>) -> Decision {
+    /// Stale evidence, then feeds that match, then the failure mode. A closed policy may be raised by either, never
+    /// cleared.
+    fn ladder(self, code: Code, stale: Option<Evidence>, feeds: Option<FeedEvidence>) -> Decision {
         let mode = self.policy.failure_mode_for(code.class());
-        let from_stale = stale.and_then(|evidence| {
-            let age = self.now.saturating_sub(evidence.checked_at);
-            let decision = self.judged(evidence, Source::Memory);
-            let stands = self.policy.trusts_stale(age, mode) || self.raises(&decision, mode);
-            stands.then(|| Decision {
-                stale: true,
-                failure: Some(code),
-                reasons: decision.reasons.with(Reason::StaleEvidence),
+        let rung = stale.and_then(|evidence| self.rung_of_stale(evidence, mode));
+        let rung = rung.or_else(|| self.rung_of_feeds(feeds, mode));
+        let decision = rung.unwrap_or_else(|| self.without_evidence(code, Source::None));
+        Decision { degraded: true, failure: Some(code), ..decision }
+    }
+
+    fn rung_of_stale(self, evidence: Evidence, mode: FailureMode) -> Option<Decision> {
+        let age = self.now.saturating_sub(evidence.checked_at);
+        let decision = self.judged(evidence, Source::Memory);
+        let stands = self.policy.trusts_stale(age, mode) || self.raises(&decision, mode);
+        let reasons = decision.reasons.with(Reason::StaleEvidence);
+        stands.then_some(Decision { stale: true, reasons, ..decision })
+    }
+
+    /// Feeds are no evidence about an address of which they know only the neighbourhood. They open where nothing
+    /// would be known otherwise, but what somebody can exhaust on purpose is no way past a challenge, and a policy that
+    /// closes is only raised by them.
+    fn rung_of_feeds(self, feeds: Option<FeedEvidence>, mode: FailureMode) -> Option<Decision> {
+        let decision = self.judged_by_feeds(feeds.filter(|feeds| feeds.is_match)?);
+        match mode {
+            FailureMode::Challenge if decision.action < Action::Challenge => Some(Decision {
+                action: Action::Challenge,
+                reasons: decision.reasons.with(Reason::FailedChallenge),
                 ..decision
-            })
-        });
-        let decision = from_stale.unwrap_or_else(|| self.without_evidence(code, Source::None));
-        Decision { degraded: true, ..decision }
+            }),
+            FailureMode::Open | FailureMode::Challenge => Some(decision),
+            FailureMode::Closed => self.raises(&decision, mode).then_some(decision),
+        }
     }
 
     /// Whether evidence that is too old to clear a request is stricter than the failure mode. In a closed policy only
@@ -292,10 +359,22 @@ mod tests {
     fn failed() -> impl Strategy<Value = Finding> {
         let code = prop::sample::select(Code::ALL.to_vec());
         let stale = prop::option::of((any_evidence(), 0_u64..20_000_000));
-        (code, stale).prop_map(|(code, stale)| {
+        (code, stale, prop::option::of(feeds())).prop_map(|(code, stale, feeds)| {
             let aged = |(evidence, age): (Evidence, u64)| Evidence { checked_at: NOW - age, ..evidence };
-            Finding::Failed(code, stale.map(aged))
+            Finding::Failed(code, stale.map(aged), feeds)
         })
+    }
+
+    /// What feeds may say of an address.
+    fn feeds() -> impl Strategy<Value = FeedEvidence> {
+        (any_evidence(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+            |(evidence, is_match, is_strict, is_raised_by_neighbourhood)| FeedEvidence {
+                evidence: Evidence { provider: Provider::Feeds, ..evidence },
+                is_match,
+                is_strict,
+                is_raised_by_neighbourhood,
+            },
+        )
     }
 
     fn finding() -> impl Strategy<Value = Finding> {
@@ -306,10 +385,18 @@ mod tests {
             Just(Finding::Allowed),
             Just(Finding::Denied),
             any::<bool>().prop_map(|is_own_peer| Finding::SpecialUse { is_own_peer }),
-            (any_evidence(), source.clone())
-                .prop_map(|(evidence, source)| Finding::Answered(Answer::Evidence(evidence), source)),
-            source.clone().prop_map(|source| Finding::Answered(Answer::Unknown { checked_at: 1 }, source)),
-            source.prop_map(|source| Finding::Answered(Answer::Unroutable { checked_at: 1 }, source)),
+            (any_evidence(), source.clone()).prop_map(|(evidence, source)| Finding::Answered(
+                Answer::Evidence(evidence),
+                source,
+                None
+            )),
+            (source.clone(), prop::option::of(feeds())).prop_map(|(source, feeds)| {
+                Finding::Answered(Answer::Unknown { checked_at: 1 }, source, feeds)
+            }),
+            source.prop_map(|source| Finding::Answered(Answer::Unroutable { checked_at: 1 }, source, None)),
+            (prop::option::of(feeds()), any::<bool>())
+                .prop_map(|(feeds, may_clear)| Finding::Chosen(feeds, may_clear)),
+            feeds().prop_map(Finding::PreScreened),
             failed(),
         ]
     }
@@ -374,8 +461,15 @@ mod tests {
         fn whether_an_address_is_verified_changes_nothing_but_caps(
             policy in any_policy(), subject in subject(), finding in finding(),
         ) {
-            // Whether stale evidence answers depends on what the caps leave of it.
-            prop_assume!(!matches!(finding, Finding::Failed(_, Some(_))));
+            // Whether evidence that is not enough by itself answers depends on what the caps leave of it.
+            let is_weak = matches!(
+                finding,
+                Finding::Failed(_, Some(_), _)
+                    | Finding::Failed(_, _, Some(_))
+                    | Finding::Answered(_, _, Some(_))
+                    | Finding::Chosen(Some(_), false)
+            );
+            prop_assume!(!is_weak);
             let of = |provenance| decide(&policy, Subject { provenance, ..subject }, finding.clone(), NOW);
             let [verified, unverified] = [of(Provenance::Socket), of(Provenance::Unverified)];
             prop_assert_eq!(verified.score, unverified.score);
@@ -387,12 +481,13 @@ mod tests {
         }
 
         #[test]
-        fn stale_evidence_alone_never_clears_a_closed_policy(
+        fn stale_or_offline_evidence_alone_never_clears_a_closed_policy(
             written in any_policy(), subject in subject(), finding in failed(),
         ) {
-            let Finding::Failed(code, Some(evidence)) = &finding else { return Ok(()) };
-            let age = NOW - evidence.checked_at;
-            let is_trusted = written.trusts_stale(age, written.failure_mode_for(code.class()));
+            let Finding::Failed(code, stale, _) = &finding else { return Ok(()) };
+            let is_trusted = stale.as_ref().is_some_and(|evidence| {
+                written.trusts_stale(NOW - evidence.checked_at, written.failure_mode_for(code.class()))
+            });
             let code = *code;
             let decision = decide(&written, subject, finding, NOW);
             prop_assert!(decision.degraded);
@@ -404,12 +499,34 @@ mod tests {
         }
 
         #[test]
+        fn feeds_block_only_when_they_are_strict_and_clear_a_closed_policy_only_where_that_is_written(
+            policy in any_policy(), subject in subject(), feeds in feeds(), is_chosen: bool, may_clear: bool,
+        ) {
+            let unknown = Answer::Unknown { checked_at: 1 };
+            let finding = if is_chosen {
+                Finding::Chosen(Some(feeds.clone()), may_clear)
+            } else {
+                Finding::Answered(unknown, Source::Api, Some(feeds.clone()))
+            };
+            let decision = decide(&policy, subject, finding, NOW);
+            prop_assert!(decision.would_be != Action::Block || feeds.is_strict);
+            if policy.failure_mode() == FailureMode::Closed && !(is_chosen && may_clear) {
+                // Its own `maxAction` still lowers it.
+                let challenge = Verdict { action: Action::Challenge, reasons: Reasons::default() };
+                prop_assert!(decision.would_be >= policy.cap(challenge).action);
+            }
+            if !is_chosen && !feeds.is_match {
+                prop_assert_ne!(decision.source, Source::Feeds);
+            }
+        }
+
+        #[test]
         fn without_evidence_the_failure_mode_of_the_class_answers(
             policy in any_policy(), subject in subject(), place in 0_usize..Code::ALL.len(),
         ) {
             let code = Code::ALL[place];
             let subject = Subject { provenance: Provenance::Application, ..subject };
-            let decision = decide(&policy, subject, Finding::Failed(code, None), NOW);
+            let decision = decide(&policy, subject, Finding::Failed(code, None, None), NOW);
             let mode = policy.failure_mode_for(code.class());
             prop_assert_eq!(decision.failed_open, mode == FailureMode::Open);
             prop_assert_eq!(decision.failed_closed, mode == FailureMode::Closed);
@@ -436,7 +553,7 @@ mod tests {
             checked_at: NOW - age,
         };
         for (age, action) in [(0, Action::Allow), (1_000, Action::Allow), (1_001, Action::Hold)] {
-            let finding = Finding::Failed(Code::Timeout, Some(evidence(age)));
+            let finding = Finding::Failed(Code::Timeout, Some(evidence(age)), None);
             assert_eq!(decide(&policy, application(), finding, NOW).action, action, "{age}");
         }
     }

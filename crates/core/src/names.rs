@@ -20,6 +20,9 @@ struct Inner {
 
 const FIRST_SWEEP: usize = 1_024;
 
+/// How long a name may be: enough for every published one.
+pub(crate) const LONGEST_NAME: usize = 96;
+
 impl NameTable {
     /// The shared copy of `names`, or nothing when there are none.
     #[must_use]
@@ -40,6 +43,14 @@ impl NameTable {
         inner.shared.insert(names, Arc::clone(&shared));
         Some(shared)
     }
+}
+
+/// A name without blanks around it, cut to a bound. One with control characters could forge log lines and is left out.
+pub(crate) fn tidy(name: &str) -> Option<&str> {
+    let name = name.trim();
+    let end = name.floor_char_boundary(LONGEST_NAME);
+    let name = name.get(..end)?.trim_end();
+    (!name.is_empty() && !name.contains(char::is_control)).then_some(name)
 }
 
 #[cfg(test)]

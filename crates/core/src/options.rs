@@ -1,12 +1,14 @@
 //! All options, with their defaults and limits.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
 use serde_json::Value;
 
 use crate::error::{Code, Error};
+use crate::feeds::options::{self as feed_options, FeedOptions};
 use crate::policies::Policies;
 use crate::reader::{MOST_MILLISECONDS, ObjectReader, Reader};
 use crate::secret::Secret;
@@ -19,6 +21,10 @@ const DEFAULT_STALE: u64 = 24 * 60 * 60 * 1_000;
 const DEFAULT_MAX_ENTRIES: u64 = 100_000;
 const DEFAULT_IPV6_PREFIX: u64 = 64;
 const DEFAULT_MAX_IN_FLIGHT: u64 = 1_000;
+
+const NO_SOURCE: &str = "there is nothing to score with: set `IPGEO_API_KEY` (or the option `apiKey`) to a key of ipgeolocation.io \
+     with the Security API, or do without one by leaving `feeds` on; for tests, use `createTestChecker()` of \
+     `ip-risk/testing`, which needs no key";
 
 /// How many look-ups a minute are made for addresses that anybody could have written.
 pub const UNVERIFIED_LOOK_UPS_PER_MINUTE: usize = 10;
@@ -38,6 +44,10 @@ pub struct Surroundings {
     pub https_proxy: Option<Secret>,
     /// `NO_PROXY`.
     pub no_proxy: Option<String>,
+    /// The feeds that are in the package.
+    pub seed: Option<PathBuf>,
+    /// `IP_RISK_FEEDS`, the directory of `ip-risk feeds update`.
+    pub feeds: Option<PathBuf>,
     /// For `ip-risk/testing` only: documentation addresses count as public ones. Refused unless the endpoint is
     /// on this machine.
     pub lift_documentation: bool,
@@ -59,8 +69,10 @@ pub struct CacheOptions {
 /// What makes an engine. Checkers with equal ones share it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineOptions {
-    /// The key of the Security API.
-    pub api_key: Secret,
+    /// The key of the Security API. Without one, feeds are the source.
+    pub api_key: Option<Secret>,
+    /// Offline feeds.
+    pub feeds: Option<FeedOptions>,
     /// Where the Security API is; `v3/security` is added to it.
     pub endpoint: Url,
     /// How long one look-up may take in all.
@@ -90,6 +102,8 @@ pub struct CheckerOptions {
     pub policies: Policies,
     /// Whether the environment turned every policy into one that only watches.
     pub log_only: bool,
+    /// Whether feeds, where they are the source, may clear policies that close.
+    pub feeds_may_clear: bool,
 }
 
 impl CheckerOptions {
@@ -104,21 +118,36 @@ impl CheckerOptions {
             "deadlineMs",
             "connectTimeoutMs",
             "cache",
+            "feeds",
             "maxInFlight",
             "policies",
             // The face reads it; it stands here so that a slip in its name is found.
             "logger",
         ])?;
+        let (feeds, feeds_may_clear) =
+            feed_options::read(&object, surroundings.seed.clone(), surroundings.feeds.clone())?;
         let mut policies = Policies::read(object.get("policies").as_ref())?;
         let log_only = read_mode(surroundings.mode.as_deref())?;
         if log_only {
             policies.log_only();
         }
-        Ok(Self { engine: read_engine(&object, surroundings)?, policies, log_only })
+        let engine = read_engine(&object, surroundings, feeds)?;
+        if engine.api_key.is_none() && !feeds_may_clear && !log_only {
+            // The shipped `payment` is there in every checker; what matters is whether it is used.
+            let written = object.get("policies").map(|written| written.any_object()).transpose()?;
+            for (name, _) in written.iter().flat_map(ObjectReader::entries) {
+                policies.require_provider(name)?;
+            }
+        }
+        Ok(Self { engine, policies, log_only, feeds_may_clear })
     }
 }
 
-fn read_engine(object: &ObjectReader<'_>, surroundings: Surroundings) -> Result<EngineOptions, Error> {
+fn read_engine(
+    object: &ObjectReader<'_>,
+    surroundings: Surroundings,
+    feeds: Option<FeedOptions>,
+) -> Result<EngineOptions, Error> {
     let deadline = milliseconds(object, "deadlineMs", DEFAULT_DEADLINE, 60_000)?;
     let endpoint = read_endpoint(object)?;
     if surroundings.lift_documentation && !is_on_this_machine(&endpoint) {
@@ -126,8 +155,13 @@ fn read_engine(object: &ObjectReader<'_>, surroundings: Surroundings) -> Result<
             "`endpoint` must be the stand-in of `ip-risk/testing` when documentation addresses are scored";
         return Err(Error::new(Code::Option, why));
     }
+    let api_key = read_api_key(object, surroundings.api_key.as_ref())?;
+    if api_key.is_none() && feeds.is_none() {
+        return Err(Error::new(Code::NoSource, NO_SOURCE));
+    }
     Ok(EngineOptions {
-        api_key: read_api_key(object, surroundings.api_key)?,
+        api_key,
+        feeds,
         endpoint,
         deadline,
         connect_timeout: milliseconds(object, "connectTimeoutMs", DEFAULT_CONNECT_TIMEOUT, 60_000)?
@@ -143,22 +177,20 @@ fn read_engine(object: &ObjectReader<'_>, surroundings: Surroundings) -> Result<
 }
 
 /// The key. Messages never show what stands in its place, because that may be the key in another wrapping.
-fn read_api_key(object: &ObjectReader<'_>, surrounding: Option<Secret>) -> Result<Secret, Error> {
+fn read_api_key(object: &ObjectReader<'_>, surrounding: Option<&Secret>) -> Result<Option<Secret>, Error> {
     let is_key = |text: &&str| {
         !text.trim().is_empty() && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
     let refused =
         || Error::new(Code::Option, "`apiKey` must be a key of printable characters without blanks");
-    match (object.get("apiKey"), surrounding) {
-        (Some(written), _) => written.value().as_str().filter(is_key).map(Secret::new).ok_or_else(refused),
-        (None, Some(key)) if is_key(&key.expose().trim()) => Ok(Secret::new(key.expose().trim())),
-        (None, Some(key)) if !key.expose().trim().is_empty() => Err(refused()),
-        (None, _) => Err(Error::new(
-            Code::NoSource,
-            "there is nothing to score with: set `IPGEO_API_KEY` (or the option `apiKey`) to a key of ipgeolocation.io \
-             with the Security API; for tests, use `createTestChecker()` of `ip-risk/testing`, which needs no key",
-        )),
-    }
+    let key = match (object.get("apiKey"), surrounding) {
+        (Some(written), _) => written.value().as_str().filter(is_key).ok_or_else(refused)?,
+        (None, Some(key)) if !key.expose().trim().is_empty() => {
+            Some(key.expose().trim()).filter(is_key).ok_or_else(refused)?
+        }
+        (None, _) => return Ok(None),
+    };
+    Ok(Some(Secret::new(key)))
 }
 
 /// The endpoint. Messages never show it, because it may hold a password, which is refused.
@@ -192,7 +224,7 @@ fn read_endpoint(object: &ObjectReader<'_>) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn is_on_this_machine(url: &Url) -> bool {
+pub(crate) fn is_on_this_machine(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     address.map_or(host == "localhost", |address| address.is_loopback())

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::decision::Mode;
 use crate::error::{Code, Error};
-use crate::policy::Policy;
+use crate::policy::{FailureMode, Policy};
 use crate::reader::Reader;
 
 /// How many policies one checker may have, those at routes included.
@@ -103,8 +104,14 @@ impl Policies {
         Ok(())
     }
 
-    /// Adds a policy that was written at one route and has no name of its own.
-    pub(crate) fn add_inline(&mut self, base: &str, written: &Value) -> Result<usize, Error> {
+    /// Adds a policy that was written at one route and has no name of its own. `has_provider` says whether it may close.
+    pub(crate) fn add_inline(
+        &mut self,
+        base: &str,
+        written: &Value,
+        has_provider: bool,
+    ) -> Result<usize, Error> {
+        let base_name = base;
         let base = self.find(base).ok_or_else(|| self.unknown(base))?;
         if self.policies.len() >= MOST_POLICIES {
             let why =
@@ -114,8 +121,20 @@ impl Policies {
         let mut names = (1..).map(|number| format!("inline-{number}"));
         let name = names.find(|name| self.find(name).is_none()).unwrap_or_default();
         let policy = Policy::derive(&name, &self.policies[base], &Reader::new("", written))?;
+        if !has_provider {
+            require_provider(&policy, base_name)?;
+        }
         self.policies.push(policy);
         Ok(self.policies.len() - 1)
+    }
+
+    /// Refuses the policy called `name` when it acts and closes, and no provider can be asked: it would hold everybody
+    /// whom feeds do not block.
+    pub(crate) fn require_provider(&self, name: &str) -> Result<(), Error> {
+        match self.policies.iter().find(|policy| policy.name() == name) {
+            Some(policy) => require_provider(policy, name),
+            None => Ok(()),
+        }
     }
 
     /// Turns every policy into one that only watches.
@@ -123,6 +142,19 @@ impl Policies {
         let policies = std::mem::take(&mut self.policies);
         self.policies = policies.into_iter().map(Policy::log_only).collect();
     }
+}
+
+fn require_provider(policy: &Policy, shown: &str) -> Result<(), Error> {
+    if policy.failure_mode() != FailureMode::Closed || policy.mode() == Mode::LogOnly {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::NoSource,
+        format!(
+            "the policy `{shown}` closes, and without a key it would hold everybody whom no feed blocks: set \
+             `IPGEO_API_KEY`, or write `feeds: {{ primary: true }}` to let feeds clear it"
+        ),
+    ))
 }
 
 /// Names stand in logs, counts and decisions.

@@ -2,7 +2,7 @@
 
 use crate::decision::{Action, Mode};
 use crate::error::{Code, Error, FailureClass, nearest};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, FeedEvidence};
 use crate::lists::{List, Purpose};
 use crate::reader::{MOST_MILLISECONDS, Reader};
 use crate::reasons::{MAX_RULES, Reason, Reasons};
@@ -148,8 +148,34 @@ impl Policy {
 
     /// Thresholds, then the highest `atLeast`, then the lowest `atMost`.
     pub(crate) fn judge(&self, evidence: &Evidence, route: RouteId, now: u64) -> Verdict {
-        let (mut action, reason) = self.thresholds.judge(evidence.score.value());
+        let (action, reason) = self.thresholds.judge(evidence.score.value());
+        self.apply_rules(Verdict { action, reasons: Reasons::default().with(reason) }, evidence, route, now)
+    }
+
+    /// The same for feeds, whose score does not block unless the evidence is strict: it is evidence about addresses,
+    /// which change hands. What is known of the neighbourhood alone does no more than to be recorded. A rule that the
+    /// user wrote may do more.
+    pub(crate) fn judge_feeds(&self, feeds: &FeedEvidence, route: RouteId, now: u64) -> Verdict {
+        let (action, reason) = self.thresholds.judge(feeds.evidence.score.value());
         let mut reasons = Reasons::default().with(reason);
+        if feeds.is_raised_by_neighbourhood {
+            reasons = reasons.with(Reason::Neighbourhood);
+        }
+        let most = match feeds {
+            FeedEvidence { is_match: false, .. } => Action::Log,
+            FeedEvidence { is_strict: false, .. } => Action::Challenge,
+            _ => Action::Block,
+        };
+        let capped = Verdict { action: action.min(most), reasons };
+        let verdict = self.apply_rules(capped, &feeds.evidence, route, now);
+        if action > most && verdict.action < action {
+            return Verdict { reasons: verdict.reasons.with(Reason::FeedsNotStrict), ..verdict };
+        }
+        verdict
+    }
+
+    fn apply_rules(&self, verdict: Verdict, evidence: &Evidence, route: RouteId, now: u64) -> Verdict {
+        let Verdict { mut action, mut reasons } = verdict;
         let mut at_most = Action::Block;
         for (place, rule) in (0..).zip(&self.rules) {
             if rule.applies(evidence, route, now) {

@@ -38,7 +38,7 @@ reasons! {
     DenyList(3) = "deny_list",
     /// No evidence, and the failure mode is closed.
     FailedClosed(4) = "failed_closed",
-    /// No evidence, and the failure mode is challenge.
+    /// No evidence that may clear the request, and the failure mode is challenge.
     FailedChallenge(5) = "failed_challenge",
     /// No evidence, and the failure mode is open.
     FailedOpen(6) = "failed_open",
@@ -46,6 +46,8 @@ reasons! {
     SpecialUse(7) = "special_use",
     /// The provider has no record of the address.
     UnknownAddress(8) = "unknown_address",
+    /// No feed says anything for or against the address, where feeds are the source that was chosen.
+    NoRecord(9) = "no_record",
     /// The score reaches the policy's `block` threshold.
     ThresholdBlock(FIRST_AFTER_RULES) = "threshold_block",
     /// The score reaches the policy's `challenge` threshold.
@@ -60,6 +62,10 @@ reasons! {
     MaxAction(FIRST_AFTER_RULES + 5) = "max_action",
     /// Anybody could have written the address, which capped or raised the action.
     UnverifiedAddress(FIRST_AFTER_RULES + 6) = "unverified_address",
+    /// What feeds know is not enough for what their score asks for, which lowered the action.
+    FeedsNotStrict(FIRST_AFTER_RULES + 7) = "feeds_not_strict",
+    /// Addresses around it attack, which raised the score; it is no evidence about the address itself.
+    Neighbourhood(FIRST_AFTER_RULES + 8) = "neighbourhood",
 }
 
 /// A set of reasons. The lower the bit, the more important the reason; the bits between the first and the

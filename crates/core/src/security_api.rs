@@ -9,12 +9,11 @@ use crate::address::Address;
 use crate::error::Code;
 use crate::evidence::{Answer, Evidence, Provider};
 use crate::flags::{Field, Flags, Names, Percentage};
-use crate::names::NameTable;
+use crate::names::{NameTable, tidy};
 
-/// How many names one list keeps, and how long each may be: enough for every published answer, and a bound
-/// on what a hostile one can make the cache hold.
+/// How many names one list keeps: enough for every published answer, and a bound on what a hostile one can make the
+/// cache hold.
 const MOST_NAMES: usize = 16;
-const LONGEST_NAME: usize = 96;
 
 /// The outcome of one call about `address`, the one that was asked for.
 ///
@@ -123,7 +122,7 @@ pub(crate) fn read_security(security: &Map<String, Value>, table: &NameTable, no
     Some(Evidence { flags, score, provider: Provider::Ipgeolocation, checked_at: now })
 }
 
-fn percentage(value: &Value) -> Option<Percentage> {
+pub(crate) fn percentage(value: &Value) -> Option<Percentage> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
@@ -132,7 +131,7 @@ fn percentage(value: &Value) -> Option<Percentage> {
     number.and_then(Percentage::new)
 }
 
-fn boolean(value: &Value) -> Option<bool> {
+pub(crate) fn boolean(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(said) => Some(*said),
         Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
@@ -141,21 +140,17 @@ fn boolean(value: &Value) -> Option<bool> {
     }
 }
 
-fn date(value: &Value) -> Option<Date> {
+pub(crate) fn date(value: &Value) -> Option<Date> {
     // The first ten characters, because some releases send a time after the date.
     value.as_str()?.get(..10)?.parse().ok()
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &str> {
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &str> {
     value.as_array().map(Vec::as_slice).unwrap_or_default().iter().filter_map(text)
 }
 
-/// A name, cut to a bound. One with control characters could forge log lines and is left out.
-fn text(value: &Value) -> Option<&str> {
-    let text = value.as_str()?.trim();
-    let end = text.floor_char_boundary(LONGEST_NAME);
-    let text = text.get(..end)?.trim_end();
-    (!text.is_empty() && !text.contains(char::is_control)).then_some(text)
+pub(crate) fn text(value: &Value) -> Option<&str> {
+    value.as_str().and_then(tidy)
 }
 
 #[cfg(test)]
@@ -166,6 +161,7 @@ mod tests {
     use super::*;
     use crate::flags::tests::cases;
     use crate::flags::{BooleanField, NameField, NameListField, Subject};
+    use crate::names::LONGEST_NAME;
 
     const NOW: u64 = 1_700_000_000_000;
 

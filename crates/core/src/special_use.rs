@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
 use crate::address::{Address, prefix_mask};
 
 /// Whether packets of a block can cross the internet.
@@ -107,6 +109,18 @@ pub fn name(address: Address) -> Option<&'static str> {
         }
     }?;
     (reach == Special).then_some(name)
+}
+
+/// The special-use blocks themselves. The few addresses inside them that are global are not cut out.
+pub(crate) fn networks() -> impl Iterator<Item = IpNet> {
+    let is_special = |reach: Reach| reach == Special;
+    let ipv4 = IPV4.iter().filter(move |block| is_special(block.reach)).filter_map(|block| {
+        Ipv4Net::new(Ipv4Addr::from_bits(block.first), block.length).ok().map(IpNet::from)
+    });
+    let ipv6 = IPV6.iter().filter(move |block| is_special(block.reach)).filter_map(|block| {
+        Ipv6Net::new(Ipv6Addr::from_bits(block.first), block.length).ok().map(IpNet::from)
+    });
+    ipv4.chain(ipv6)
 }
 
 impl Block<u32> {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::decision::{Action, Decision};
 use crate::error::Code;
+use crate::feeds::feed_source::FeedStats;
 
 const ACTIONS: usize = Action::ALL.len();
 const BINS: usize = 101;
@@ -104,6 +105,8 @@ pub struct EngineStats {
     pub last_failure: Option<(Code, u64)>,
     /// When the newest call that succeeded ended.
     pub last_success: Option<u64>,
+    /// The offline feeds in use, unless they are switched off.
+    pub feeds: Option<FeedStats>,
 }
 
 impl EngineCounters {
@@ -140,7 +143,7 @@ impl EngineCounters {
         }
     }
 
-    pub(crate) fn read(&self, entries: u64, in_flight: usize) -> EngineStats {
+    pub(crate) fn read(&self, entries: u64, in_flight: usize, feeds: Option<FeedStats>) -> EngineStats {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         EngineStats {
@@ -154,6 +157,7 @@ impl EngineCounters {
             failures: failures.by_code,
             last_failure: failures.last,
             last_success: failures.last_success,
+            feeds,
         }
     }
 }

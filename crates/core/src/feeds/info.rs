@@ -32,3 +32,8 @@ pub struct FeedInfo {
     /// How many rows it has.
     pub rows: u64,
 }
+
+impl FeedInfo {
+    /// The `seen_at` of what holds as long as it is there, such as a list of the user's own.
+    pub const ALWAYS: u64 = u64::MAX;
+}

@@ -27,6 +27,8 @@ pub struct Row<'a> {
 pub struct Summary {
     /// How many rows were good.
     pub rows: u64,
+    /// How many addresses the good rows hold together; one that stands on two rows counts twice.
+    pub addresses: u128,
     /// How many lines were neither rows nor comments.
     pub rejected: u64,
     /// The first line that was rejected, shortened, for messages.
@@ -35,6 +37,20 @@ pub struct Summary {
     pub dated_at: Option<u64>,
     /// The line that has to be shown with the data, such as the copyright of Spamhaus.
     pub credit: Option<String>,
-    /// How many rows the file itself says it has; a file that was cut off has fewer.
+    /// How many rows the file itself says it has.
     pub declared_rows: Option<u64>,
+    /// How many addresses the file itself says its rows hold. FireHOL counts these; what its headers call subnets are
+    /// rows in some of its lists, and in others what is left of them when neighbours are joined.
+    pub declared_addresses: Option<u128>,
+}
+
+impl Summary {
+    /// Whether the file has what it says itself that it has. One that was cut off has not.
+    #[must_use]
+    pub fn is_as_declared(&self) -> bool {
+        // A line that was rejected was there.
+        let lines = self.rows.saturating_add(self.rejected);
+        self.declared_rows.is_none_or(|declared| lines == declared)
+            && self.declared_addresses.is_none_or(|declared| self.addresses == declared)
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::neighbourhood::Constants;
 use super::signal::Signal;
 use crate::error::{Code, Error};
 
@@ -91,8 +92,8 @@ pub struct Scoring {
     pub(crate) relay_cap: f64,
     /// Addresses that many share, and good bots, score no more than this, unless known attackers are among them.
     pub(crate) shared_cap: f64,
-    /// The neighbourhood lifts no score above this.
-    pub(crate) neighbourhood_cap: f64,
+    /// What the networks around an address say.
+    pub neighbourhood: Constants,
 }
 
 impl Scoring {

@@ -35,6 +35,8 @@ pub enum Signal {
     Criminal,
     /// The same of a whole network by its number, which is coarser.
     CriminalAsn,
+    /// An attacker, as a source says that is trusted to know and that nobody corroborates.
+    Attacker,
     /// An attack on a login or SSH within about 48 hours.
     Attack,
     /// Attacks out of the network around the address.
@@ -59,13 +61,18 @@ impl Signal {
     pub const fn is_attack(self) -> bool {
         matches!(
             self,
-            Self::Criminal | Self::CriminalAsn | Self::Attack | Self::AttackRange | Self::AttackHistory
+            Self::Criminal
+                | Self::CriminalAsn
+                | Self::Attacker
+                | Self::Attack
+                | Self::AttackRange
+                | Self::AttackHistory
         )
     }
 }
 
 /// All signals, in the order of their numbers.
-pub const SIGNALS: [Signal; 22] = [
+pub const SIGNALS: [Signal; 23] = [
     Signal::Hosting,
     Signal::Cloud,
     Signal::Cdn,
@@ -80,6 +87,7 @@ pub const SIGNALS: [Signal; 22] = [
     Signal::ResidentialProxy,
     Signal::Criminal,
     Signal::CriminalAsn,
+    Signal::Attacker,
     Signal::Attack,
     Signal::AttackRange,
     Signal::AttackHistory,

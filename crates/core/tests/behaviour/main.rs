@@ -9,6 +9,7 @@ mod support;
 mod addresses;
 mod answers;
 mod calls;
+mod feeds;
 mod lists;
 mod options;
 mod order;

@@ -295,7 +295,7 @@ fn a_key_of_the_environment_is_trimmed_and_refused_without_being_shown() {
         CheckerOptions::read(&json!({}), surroundings)
     };
     for key in [API_KEY, &format!(" {API_KEY}\n")] {
-        assert_eq!(read(key).unwrap().engine.api_key.expose(), API_KEY);
+        assert_eq!(read(key).unwrap().engine.api_key.unwrap().expose(), API_KEY);
     }
     for key in ["", " ", "\n"] {
         assert_eq!(read(key).unwrap_err().code(), Code::NoSource);
@@ -311,7 +311,7 @@ fn a_key_of_the_environment_is_trimmed_and_refused_without_being_shown() {
 fn a_written_key_wins_over_that_of_the_environment_even_when_it_is_wrong() {
     let surroundings = || Surroundings { api_key: Some(Secret::new("other")), ..Surroundings::default() };
     let options = CheckerOptions::read(&json!({ "apiKey": API_KEY }), surroundings()).unwrap();
-    assert_eq!(options.engine.api_key.expose(), API_KEY);
+    assert_eq!(options.engine.api_key.unwrap().expose(), API_KEY);
     let error = CheckerOptions::read(&json!({ "apiKey": "" }), surroundings()).unwrap_err();
     assert_eq!(error.code(), Code::Option);
 }

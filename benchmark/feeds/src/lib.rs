@@ -1,0 +1,9 @@
+//! What the programs beside this file share: snapshots of real feeds, what is compiled of them, and how addresses are
+//! drawn.
+//!
+//! Snapshots are not in the repository. The programs look for them in the directory that `IP_RISK_SNAPSHOTS` names, or in
+//! `../shared/data/feeds` beside the checkout, and say so when they are not there.
+
+pub mod auc;
+pub mod population;
+pub mod snapshots;
