@@ -38,11 +38,11 @@ const RECORD: u32 = 1 << 30;
 /// Scores addresses and decides what a route should do.
 ///
 /// Make one per process and keep it: checkers with the same options share one cache and one connection pool, across
-/// worker threads too. Reads `IPGEO_API_KEY`, `IP_RISK_MODE`, `HTTPS_PROXY`, `NO_PROXY` and `NODE_EXTRA_CA_CERTS`
+/// worker threads too. Reads `IPGEO_API_KEY`, `IP_RISK_FEEDS`, `IP_RISK_MODE`, `HTTPS_PROXY`, `NO_PROXY` and `NODE_EXTRA_CA_CERTS`
 /// when it is made.
 ///
 /// Throws an error with `code` `ERR_IP_RISK_OPTION` or `ERR_IP_RISK_UNKNOWN_OPTION` for a mistake in the options, with
-/// its path in the message, and `ERR_IP_RISK_NO_SOURCE` without a key.
+/// its path in the message, and `ERR_IP_RISK_NO_SOURCE` when there is neither a key nor a feed to score with.
 ///
 /// @example
 /// ```ts
