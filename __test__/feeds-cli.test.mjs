@@ -124,7 +124,8 @@ describe('ip-risk feeds update', { concurrency: 8 }, () => {
     letHoursPass(world.directory, 0.75)
     const later = await world.update(['--force'])
     assert.equal(summary(later.stdout).unchanged, 'attacks')
-    assert.deepEqual([later.code, world.server.requests.length], [3, 2])
+    // The list is as good as new, and so is the table.
+    assert.deepEqual([later.code, world.server.requests.length], [0, 2])
   })
 
   test('keeps the last good file of a feed that is refused or fails', async (t) => {
@@ -228,7 +229,7 @@ describe('ip-risk feeds update', { concurrency: 8 }, () => {
     await world.server.asked('slow')
 
     const second = await world.update()
-    assertMistake(second, literal(`updated by process ${child.pid}`), 5)
+    assertMistake(second, /is being updated by another process/, 5)
     assert.match(second.stderr, /\(ERR_IP_RISK_FEEDS_BUSY\)/)
     const began = performance.now()
     child.kill('SIGINT')
@@ -239,6 +240,9 @@ describe('ip-risk feeds update', { concurrency: 8 }, () => {
     const explained = await world.run(['explain', LISTED, '--dir', 'feeds'])
     assert.match(explained.stdout, /The feed attacks \(attacks\)/)
     world.server.answers.slow = list(3, '31.14')
+    // It was asked, and its operator wants to be left alone for a while.
+    assert.match(summary((await world.update(['--force'])).stdout)['not due'], /slow/)
+    letHoursPass(world.directory, 2)
     const next = await world.update()
     assert.equal(summary(next.stdout).updated, 'slow (3 rows)')
     assert.deepEqual(readdirSync(join(world.directory, 'sources')).toSorted(), ['attacks', 'slow'])
@@ -285,10 +289,7 @@ describe('ip-risk feeds update', { concurrency: 8 }, () => {
     const world = await startFeedsWorld(t, {
       drop: [spamhaus(['5.8.37.0/24'], credit), { format: 'spamhaus', signal: 'criminal' }],
       lines: [`${ESCAPE}[31mnot an address\n`],
-      clouds: [
-        `${LISTED}/24\n`,
-        { title: 'a \u202e', name: 'b \u202e', licence: { name: 'c \u202e', credit: 'd \u202e' } },
-      ],
+      clouds: [`${LISTED}/24\n`],
     })
     const place = ['--dir', 'feeds']
     const shown = [
@@ -298,7 +299,6 @@ describe('ip-risk feeds update', { concurrency: 8 }, () => {
       await world.run(['explain', `${ESCAPE}[31m${'x'.repeat(5000)}`, ...place]),
     ]
     assert.match(shown[0].stdout, /^Credit: .*owned/m)
-    assert.match(shown[0].stdout, /^Credit: d \\u\{202e\}$/m)
     for (const { stdout, stderr } of shown) {
       for (const character of [ESCAPE, '\u0007', '\u202e']) assert.ok(!(stdout + stderr).includes(character))
       assert.ok(stdout.split('\n').every((line) => line.length < 400))

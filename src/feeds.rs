@@ -84,7 +84,10 @@ pub fn update_feeds(env: &Env, written: String) -> Result<Under<'_>> {
     let look = env.create_function_from_closure("progress", move |_| Ok(describe_progress(&watched)));
     let ended = env.spawn_future(async move {
         let report = match written.get("files") {
-            None => update(update_options(&written), progress).await,
+            None => match update_options(&written) {
+                Ok(options) => update(options, progress).await,
+                Err(error) => Err(error),
+            },
             Some(files) => {
                 let options = import_options(&written, files);
                 let imported = spawn_blocking(move || import(&options)).await;
@@ -130,14 +133,10 @@ pub fn feed_status(directory: String, catalogue: Option<String>) -> Result<Strin
     Ok(Value::from(feeds.iter().map(describe_status).collect::<Vec<_>>()).to_string())
 }
 
-fn update_options(written: &Value) -> UpdateOptions {
-    let profile = match written["profile"].as_str() {
-        Some("minimal") => Profile::Minimal,
-        Some("full") => Profile::Full,
-        _ => Profile::Default,
-    };
-    UpdateOptions {
-        profile,
+fn update_options(written: &Value) -> std::result::Result<UpdateOptions, Error> {
+    let profile = written["profile"].as_str().map(Profile::parse).transpose()?;
+    Ok(UpdateOptions {
+        profile: profile.unwrap_or_default(),
         only: texts(&written["only"]),
         force: written["force"] == true,
         accept_non_commercial: written["acceptNonCommercial"] == true,
@@ -146,7 +145,7 @@ fn update_options(written: &Value) -> UpdateOptions {
         seed: path(&written["surroundings"]["seed"]),
         surroundings: surroundings(&written["surroundings"]),
         ..UpdateOptions::new(&path(&written["directory"]).unwrap_or_default())
-    }
+    })
 }
 
 fn import_options(written: &Value, files: &Value) -> ImportOptions {
@@ -231,6 +230,7 @@ fn describe_status(feed: &FeedStatus) -> Value {
         "file": file,
         "nextAllowedAt": feed.next_allowed_at,
         "dueAt": feed.due_at,
+        "licenceAccepted": feed.licence_accepted,
         "lastFailure": feed.last_failure.as_ref().map(|failure| {
             json!({ "at": failure.at, "reason": failure.reason, "message": failure.message })
         }),

@@ -37,7 +37,6 @@ fn read(format: Format, path: &str) -> Result<(), Box<dyn Error>> {
     let shown = [
         ("declared rows", summary.declared_rows.map(|rows| rows.to_string())),
         ("declared addresses", summary.declared_addresses.map(|addresses| addresses.to_string())),
-        ("not as declared", (!summary.is_as_declared()).then(|| "yes".to_owned())),
         ("dated", summary.dated_at.map(|milliseconds| milliseconds.to_string())),
         ("credit", summary.credit),
         ("first rejected", summary.first_rejected),

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::format::Format;
 use super::gate::Bounds;
+use super::printable::is_printable;
 use super::signal::Signal;
 use crate::error::{Code, Error, nearest};
 use crate::options::is_on_this_machine;
@@ -139,6 +140,24 @@ pub struct Catalogue {
 struct Document {
     version: u32,
     feeds: Vec<Value>,
+}
+
+impl Profile {
+    /// The profile of that name.
+    ///
+    /// # Errors
+    /// [`Code::Option`], naming the nearest one.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        match text {
+            "minimal" => Ok(Self::Minimal),
+            "default" => Ok(Self::Default),
+            "full" => Ok(Self::Full),
+            _ => {
+                let nearest = nearest(text, &["minimal", "default", "full"]);
+                Err(Error::new(Code::Option, format!("`{text}` is not a profile; {nearest}")))
+            }
+        }
+    }
 }
 
 impl Catalogue {
@@ -323,7 +342,7 @@ pub(crate) fn fetchable(text: &str) -> Option<Url> {
 }
 
 /// Whether a text can be an id, which is the name of a file on every system.
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_device = matches!(text, "con" | "prn" | "aux" | "nul")
         || text.len() == 4 && (text.starts_with("com") || text.starts_with("lpt"));
@@ -332,7 +351,7 @@ fn is_id(text: &str) -> bool {
 
 /// Whether a text can stand in a table on a terminal.
 fn is_text(text: &str) -> bool {
-    !text.trim().is_empty() && text.len() <= LONGEST_TEXT && !text.contains(char::is_control)
+    !text.trim().is_empty() && text.len() <= LONGEST_TEXT && is_printable(text)
 }
 
 fn unusable(message: &str) -> Error {
@@ -394,6 +413,14 @@ mod tests {
         assert!(chosen.iter().all(|feed| feed.licence.commercial));
         let spamhaus = catalogue.find("spamhaus-drop-v4").unwrap();
         assert!(spamhaus.min_interval >= 60 * 60_000 && spamhaus.licence.credit.is_some());
+    }
+
+    #[test]
+    fn a_profile_has_a_name() {
+        assert_eq!(Profile::parse("full").unwrap(), Profile::Full);
+        let error = Profile::parse("minimum").unwrap_err();
+        assert_eq!(error.code(), Code::Option);
+        assert!(error.to_string().contains("did you mean `minimal`?"), "{error}");
     }
 
     #[test]

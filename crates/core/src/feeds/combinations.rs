@@ -12,12 +12,14 @@ pub(crate) struct Combinations {
 }
 
 /// What can be too much.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Overflow {
-    /// Too many tags on one address, this one among them.
-    Tags(u32),
+    /// Too many tags on one address, these among them.
+    Tags(Vec<u32>),
     /// Too many different sets.
     Combinations,
+    /// Too many rows about the addresses of networks.
+    Rows,
 }
 
 impl Default for Combinations {
@@ -33,7 +35,7 @@ impl Combinations {
         let mut runs = Vec::with_capacity(spans.len());
         let mut current = 0;
         let mut sweep = Sweep::new(spans);
-        while let Some((at, tags)) = sweep.advance().map_err(|Crowded(tag)| Overflow::Tags(tag))? {
+        while let Some((at, tags)) = sweep.advance().map_err(|Crowded(tags)| Overflow::Tags(tags))? {
             let number = self.number(tags)?;
             if number != current {
                 runs.push((at, number));

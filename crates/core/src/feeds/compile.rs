@@ -9,6 +9,7 @@ use super::ipv6_index::Ipv6Index;
 use super::merged::Merged;
 use super::neighbourhood::{Constants, points};
 use super::networks::Networks;
+use super::records::Records;
 use super::scoring::Scoring;
 use super::sections::MOST_BYTES;
 use super::table::{Facts, Table};
@@ -45,8 +46,25 @@ pub enum CompileError {
         feed: String,
     },
     /// A part of the table is larger than a file may hold.
-    #[error("the feeds have too many rows for one table; leave the largest out")]
-    TooLarge,
+    #[error("the feeds have too many rows for one table, `{feed}` the most of them; leave that feed out")]
+    TooLarge {
+        /// The feed with the most rows.
+        feed: String,
+    },
+}
+
+impl CompileError {
+    /// The id of the feed without which the others may fit.
+    #[must_use]
+    pub fn feed(&self) -> Option<&str> {
+        match self {
+            Self::TooManyFeeds => None,
+            Self::TooManyNames { feed }
+            | Self::Crowded { feed }
+            | Self::TooManyRecords { feed }
+            | Self::TooLarge { feed } => Some(feed),
+        }
+    }
 }
 
 /// A new table, and what could not be used.
@@ -103,17 +121,21 @@ fn compile_with(
 ) -> Result<Compiled, CompileError> {
     let merged = Merged::new(sources, networks)?;
     let mut combinations = Combinations::default();
-    let ipv4 = combinations.flatten(&merged.ipv4).map_err(|overflow| merged.error(overflow))?;
-    let ipv6 = combinations.flatten(&merged.ipv6).map_err(|overflow| merged.error(overflow))?;
+    let ipv4 = combinations.flatten(&merged.ipv4).map_err(|overflow| merged.error(&overflow))?;
+    let ipv6 = combinations.flatten(&merged.ipv6).map_err(|overflow| merged.error(&overflow))?;
     let points = match (networks, constants) {
         (Some(networks), Some(constants)) => points(&merged.listed(constants, built_at), networks, constants),
         _ => Vec::new(),
     };
     let combinations = merged.combinations(&combinations, constants);
-    let folded = fold(&ipv4, &ipv6, &points, &combinations).ok_or(CompileError::TooLarge)?;
+    let folded = fold(&ipv4, &ipv6, &points, &combinations).ok_or_else(|| merged.too_large())?;
+    let (ipv4, ipv6) = (Ipv4Index::build(folded.ipv4.iter().copied()), Ipv6Index::build(&folded.ipv6));
+    if !fit(&ipv4, &ipv6, &folded.records) {
+        return Err(merged.too_large());
+    }
     let table = Table {
-        ipv4: Ipv4Index::build(folded.ipv4.iter().copied()),
-        ipv6: Ipv6Index::build(&folded.ipv6),
+        ipv4,
+        ipv6,
         records: folded.records,
         facts: Facts {
             built_at,
@@ -123,19 +145,16 @@ fn compile_with(
             names: merged.names,
         },
     };
-    if !fits(&table) {
-        return Err(CompileError::TooLarge);
-    }
     Ok(Compiled { table, unusable: merged.unusable })
 }
 
 /// Whether every part is small enough to be read from a file again.
-fn fits(table: &Table) -> bool {
+fn fit(ipv4: &Ipv4Index, ipv6: &Ipv6Index, records: &Records) -> bool {
     [
-        size_of_val(table.ipv4.lows()),
-        size_of_val(table.ipv6.highs()),
-        size_of_val(table.ipv6.inner_starts()),
-        size_of_val(table.records.all_said()),
+        size_of_val(ipv4.lows()),
+        size_of_val(ipv6.highs()),
+        size_of_val(ipv6.inner_starts()),
+        size_of_val(records.all_said()),
     ]
     .into_iter()
     .all(|bytes| bytes <= MOST_BYTES)
@@ -290,8 +309,12 @@ mod tests {
 
     #[test]
     fn a_feed_that_is_nothing_like_a_feed_is_named() {
-        let good = || feed("good", Signal::Attack);
         let range = Range::parse("192.0.2.0/24").unwrap();
+        let good = || {
+            let mut good = feed("good", Signal::Attack);
+            good.take(Row { about: About::Range(range), name: None, value: 0 });
+            good
+        };
         let mut crowd = feed("crowd", Signal::Hosting);
         let mut names = feed("names", Signal::Hosting);
         let mut records = feed("records", Signal::Hosting);
@@ -305,9 +328,57 @@ mod tests {
                 crowd.take(Row { about: About::Range(range), name: Some(&name), value });
             }
         }
-        let error = |bad: Source| compile(vec![good(), bad], None, 0).unwrap_err();
+        let error = |bad: Source| {
+            // Whichever comes first.
+            let error = compile(vec![good(), bad.clone()], None, 0).unwrap_err();
+            assert_eq!(error, compile(vec![bad, good()], None, 0).unwrap_err());
+            error
+        };
         assert_eq!(error(crowd), CompileError::Crowded { feed: "crowd".to_owned() });
         assert_eq!(error(names), CompileError::TooManyNames { feed: "names".to_owned() });
         assert_eq!(error(records), CompileError::TooManyRecords { feed: "records".to_owned() });
+    }
+
+    /// Two hundred networks of a thousand ranges each.
+    fn many_networks() -> Networks {
+        let line = |range: u32| format!("{},{},{}\n", range * 512, range * 512 + 255, 64_500 + range % 200);
+        let lines: String = (32_768..232_768).map(line).collect();
+        Networks::parse(&[lines.as_bytes()]).unwrap()
+    }
+
+    /// Rows that name each of these networks so many times.
+    fn names(networks: std::ops::Range<u32>, names: u32) -> Source {
+        let mut source = feed("names", Signal::Hosting);
+        for number in networks {
+            for name in 0..names {
+                source.take(Row {
+                    about: About::Asn(64_500 + number),
+                    name: Some(&name.to_string()),
+                    value: 0,
+                });
+            }
+        }
+        source
+    }
+
+    #[test]
+    fn a_small_file_about_large_networks_stays_small() {
+        let networks = many_networks();
+        let good = || feed("good", Signal::Attack);
+        let compile = |bad| compile(vec![good(), bad, good()], Some(&networks), 0);
+        let repeated = (0..20_000).fold(names(0..1, 1), |mut source, _| {
+            source.take(Row { about: About::Asn(64_500), name: Some("0"), value: 0 });
+            source
+        });
+        assert_eq!(compile(repeated).unwrap().table().prefixes(), 1_000, "what is said again adds nothing");
+        let named = |error| assert_eq!(error, "names");
+        let crowded = compile(names(0..1, 256)).unwrap_err();
+        assert!(matches!(crowded, CompileError::Crowded { .. }), "{crowded}");
+        named(crowded.feed().unwrap());
+        // Each network alone is allowed, all of them would be 50 million rows.
+        let large = compile(names(0..200, 250)).unwrap_err();
+        assert!(matches!(large, CompileError::TooLarge { .. }), "{large}");
+        named(large.feed().unwrap());
+        assert!(compile(names(0..200, 8)).is_ok());
     }
 }

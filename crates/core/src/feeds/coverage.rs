@@ -7,10 +7,11 @@ use ipnet::IpNet;
 use super::range::Range;
 use crate::special_use;
 
-/// One network may cover as much as an IPv4 `/8` or an IPv6 `/16` and no more. The largest ones of real feeds are a
-/// `/9` and a `/24`.
-const WIDEST_IPV4: u128 = 1 << (32 - 8);
-const WIDEST_IPV6: u128 = 1 << (128 - 16);
+/// The lengths of the largest networks that one row may be about. The largest ones of real feeds are a `/9` and a `/24`.
+pub(crate) const IPV4_LENGTH: u8 = 8;
+pub(crate) const IPV6_LENGTH: u8 = 20;
+const WIDEST_IPV4: u128 = 1 << (32 - IPV4_LENGTH);
+const WIDEST_IPV6: u128 = 1 << (128 - IPV6_LENGTH);
 /// So many ranges are kept before they are merged for the first time.
 const MERGED_FROM: usize = 1 << 14;
 
@@ -31,7 +32,7 @@ pub struct Covered {
     pub ipv4: u64,
     /// How many IPv6 addresses; all of IPv6 counts one too few.
     pub ipv6: u128,
-    /// The first range that covers more than an IPv4 `/8` or an IPv6 `/16` by itself.
+    /// The first range that covers more than an IPv4 `/8` or an IPv6 `/20` by itself.
     pub widest: Option<Range>,
 }
 
@@ -175,8 +176,8 @@ mod tests {
             ("10.0.0.0/7", false),
             ("224.0.0.0/3", false),
             ("0.0.0.0/0", true),
-            ("2a00::/16", false),
-            ("2a00::/15", true),
+            ("2a00::/20", false),
+            ("2a00::/19", true),
             ("fc00::/7", false),
             ("::/0", true),
         ] {

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
 };
 use reqwest::{Client, Response, StatusCode, Url, Version};
 use tokio::time::timeout;
@@ -20,6 +21,7 @@ use crate::http::{Way, classify, internal};
 
 const MOST_REDIRECTS: usize = 3;
 const LARGEST_PAGE: usize = 4 << 20;
+const LONGEST_LINK: usize = 2_048;
 const LONGEST_VALIDATOR: usize = 512;
 /// How long a server may send its clients away.
 pub(crate) const LONGEST_RETRY: u64 = 7 * 24 * 60 * 60 * 1_000;
@@ -72,9 +74,6 @@ pub enum FetchError {
     /// A redirect that is not followed: to another site, from https to http, or one too many.
     #[error("the server redirects {0}, which is not followed; if that stays, update this package")]
     Redirect(&'static str),
-    /// A page for people instead of a file.
-    #[error("an HTML page came instead of the feed; if that stays, update this package")]
-    HtmlPage,
     /// A compression that was not asked for.
     #[error("the file came in a compression that was not asked for; something between may have changed it")]
     Encoding,
@@ -92,6 +91,9 @@ pub enum FetchError {
     /// The page does not have the link.
     #[error("the page does not have the link to the file; update this package, or import the file")]
     NoLink,
+    /// The file that is to be imported cannot be read.
+    #[error("the file cannot be read: {0}; check it, and who may read it")]
+    Unreadable(String),
     /// The file could not be written.
     #[error("the file cannot be written: {0}; check the directory")]
     Storage(String),
@@ -108,19 +110,14 @@ impl FetchError {
             Self::Busy { .. } => "busy",
             Self::Status(_) => "status",
             Self::Redirect(_) => "redirect",
-            Self::HtmlPage => "html_page",
             Self::Encoding => "encoding",
             Self::NoLength => "no_length",
             Self::TooLarge(_) => "too_large",
             Self::Truncated => "truncated",
             Self::NoLink => "no_link",
+            Self::Unreadable(_) => "unreadable",
             Self::Storage(_) => "storage",
         }
-    }
-
-    /// Whether a server got the request, so that the next one has to wait.
-    pub(crate) const fn was_asked(&self) -> bool {
-        !matches!(self, Self::Connect | Self::Tls)
     }
 
     /// What a failed write of a sink means.
@@ -176,6 +173,24 @@ pub(crate) struct Request<'a> {
     pub(crate) validators: Option<&'a Validators>,
     pub(crate) tracker: &'a Tracker,
     pub(crate) now: u64,
+    /// Whether any server answered, if only with the page that has the link, or with a redirect.
+    was_answered: AtomicBool,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(
+        feed: &'a Feed,
+        validators: Option<&'a Validators>,
+        tracker: &'a Tracker,
+        now: u64,
+    ) -> Self {
+        Self { feed, validators, tracker, now, was_answered: AtomicBool::new(false) }
+    }
+
+    /// Whether, with that outcome, a server got the request, so that the next one has to wait.
+    pub(crate) fn was_asked(&self, error: &FetchError) -> bool {
+        self.was_answered.load(Ordering::Relaxed) || !matches!(error, FetchError::Connect | FetchError::Tls)
+    }
 }
 
 /// Fetches feeds.
@@ -201,10 +216,10 @@ impl Fetcher {
         request.tracker.enter(Stage::Fetching);
         let url = match &request.feed.location {
             Location::File(url) => url.clone(),
-            Location::Page { page, start, rest } => self.link(page, start, rest, request.now).await?,
+            Location::Page { page, start, rest } => self.link(request, page, start, rest).await?,
         };
         let validators = request.validators.filter(|validators| validators.are_about(&url));
-        let response = self.follow(&url, &headers(validators)).await?;
+        let response = self.follow(request, &url, &headers(validators)).await?;
         match response.status() {
             StatusCode::NOT_MODIFIED if validators.is_some() => Ok(Fetched::Unchanged),
             StatusCode::OK => self.save(request, response, url, file).await,
@@ -213,11 +228,17 @@ impl Fetcher {
     }
 
     /// The answer of `start`, or of where it redirects to. See [`is_same_site`].
-    async fn follow(&self, start: &Url, headers: &HeaderMap) -> Result<Response, FetchError> {
+    async fn follow(
+        &self,
+        request: &Request<'_>,
+        start: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Response, FetchError> {
         let mut url = start.clone();
         for _ in 0..=MOST_REDIRECTS {
             let sending = self.client.get(url.clone()).headers(headers.clone()).send();
             let response = self.in_time(sending).await?.map_err(|error| FetchError::of_client(&error))?;
+            request.was_answered.store(true, Ordering::Relaxed);
             if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED {
                 return Ok(response);
             }
@@ -268,10 +289,16 @@ impl Fetcher {
     }
 
     /// The link that stands on a page.
-    async fn link(&self, page: &Url, start: &str, rest: &[String], now: u64) -> Result<Url, FetchError> {
-        let mut response = self.follow(page, &HeaderMap::new()).await?;
+    async fn link(
+        &self,
+        request: &Request<'_>,
+        page: &Url,
+        start: &str,
+        rest: &[String],
+    ) -> Result<Url, FetchError> {
+        let mut response = self.follow(request, page, &HeaderMap::new()).await?;
         if response.status() != StatusCode::OK {
-            return Err(refusal(response.status(), response.headers(), now));
+            return Err(refusal(response.status(), response.headers(), request.now));
         }
         let mut text = Vec::new();
         while let Some(piece) = self.piece(&mut response).await? {
@@ -301,15 +328,12 @@ fn header(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.trim().to_owned())
 }
 
-/// Whether the answer can be the file: no page, no compression that is unknown here, and an end that can be told.
+/// Whether the answer can be the file: no compression that is unknown here, and an end that can be told. Whether it is a
+/// page for people is told by what is in it; some lists are sent as if they were one.
 fn check_head(response: &Response) -> Result<(), FetchError> {
-    let text = |name| header(response.headers(), &name).unwrap_or_default().to_lowercase();
-    let kind = text(CONTENT_TYPE);
-    if kind.starts_with("text/html") || kind.starts_with("application/xhtml") {
-        return Err(FetchError::HtmlPage);
-    }
+    let encoding = header(response.headers(), &CONTENT_ENCODING).unwrap_or_default().to_lowercase();
     // Whether gzip is what it says is told by its first bytes.
-    if !matches!(text(CONTENT_ENCODING).as_str(), "" | "identity" | "gzip" | "x-gzip") {
+    if !matches!(encoding.as_str(), "" | "identity" | "gzip" | "x-gzip") {
         return Err(FetchError::Encoding);
     }
     let is_framed = response.version() >= Version::HTTP_2
@@ -354,11 +378,11 @@ fn is_same_site(start: &Url, target: &Url) -> bool {
 }
 
 /// The first link on a page that begins with `start`, and has the `rest` in it in this order, the last of it at its end.
+/// The page is cut into words first, and each is looked at once, so that no page makes this take long.
 fn find_link(page: &str, start: &str, rest: &[String]) -> Option<Url> {
-    page.match_indices(start).find_map(|(at, _)| {
-        let link =
-            page.get(at..)?.split(|end: char| end.is_whitespace() || "\"'<>\\".contains(end)).next()?;
-        let (last, between) = rest.split_last()?;
+    let (last, between) = rest.split_last()?;
+    page.split(|end: char| end.is_whitespace() || "\"'<>\\".contains(end)).find_map(|word| {
+        let link = word.get(word.find(start)?..).filter(|link| link.len() <= LONGEST_LINK)?;
         let mut left = link.get(start.len()..)?;
         for part in between {
             left = left.split_once(part.as_str())?.1;
@@ -430,5 +454,16 @@ mod tests {
         ] {
             assert_eq!(find(page), None, "{page}");
         }
+        let long = format!("https://files.example/d/{}/Tags_1.json", "a".repeat(LONGEST_LINK));
+        assert_eq!(find(&long), None);
+        assert_eq!(find(&format!("\u{20ac}{link}\u{a0}{long}")).as_deref(), Some(link));
+    }
+
+    #[test]
+    fn a_page_that_is_one_long_link_takes_no_time() {
+        let page = "https://files.example/d/".repeat(LARGEST_PAGE / 24);
+        let started = tokio::time::Instant::now();
+        assert_eq!(find_link(&page, "https://files.example/d/", &["x".into(), "y".into()]), None);
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     }
 }

@@ -24,6 +24,7 @@ use super::ipv4_index::Ipv4Index;
 use super::ipv6_index::Ipv6Index;
 use super::networks::Networks;
 use super::networks_encoding;
+use super::printable::is_printable;
 use super::records::{Records, Said};
 use super::sections::{Kind, Number, Section, bytes_of};
 use super::table::{Facts, Table};
@@ -31,6 +32,8 @@ use super::table::{Facts, Table};
 /// A line break in it, so that a transfer as text shows.
 const MAGIC: [u8; 8] = *b"iprisk\r\n";
 const VERSION: u32 = 1;
+/// Twenty times what all feeds and 65,535 names need.
+const LONGEST_HEADER: usize = 8 << 20;
 
 /// Why a file is no table.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -60,6 +63,16 @@ struct Header {
     feeds: Vec<FeedInfo>,
     names: Vec<String>,
     sections: Vec<Section>,
+}
+
+impl Header {
+    /// Whether there are no more feeds and names than numbers for them, and all of them can be shown.
+    fn is_possible(&self) -> bool {
+        let most = usize::from(u16::MAX);
+        let are_few = self.feeds.len() <= most && self.names.len() <= most;
+        are_few
+            && self.feeds.iter().flat_map(FeedInfo::texts).chain(&self.names).all(|text| is_printable(text))
+    }
 }
 
 /// The bytes of a file with a table, and the networks if it is to carry them. Compressing makes it about a third of
@@ -163,8 +176,13 @@ impl<'a> File<'a> {
         }
         let rest = rest.len().checked_sub(SHA256_OUTPUT_LEN).and_then(|length| rest.get(..length));
         let (length, rest) = split_u32(rest.ok_or(FileError::Damaged)?)?;
-        let (header, bodies) = rest.split_at_checked(length as usize).ok_or(FileError::Invalid("header"))?;
+        let header =
+            rest.split_at_checked(length as usize).filter(|(header, _)| header.len() <= LONGEST_HEADER);
+        let (header, bodies) = header.ok_or(FileError::Invalid("header"))?;
         let header: Header = serde_json::from_slice(header).map_err(|_| FileError::Invalid("header"))?;
+        if !header.is_possible() {
+            return Err(FileError::Invalid("list of feeds and names"));
+        }
         let bodies = split(bodies, &header.sections).ok_or(FileError::Invalid("list of sections"))?;
         Ok(Self { header, bodies })
     }
@@ -398,6 +416,13 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Header)| with_header(change).unwrap_err();
         assert_eq!(refused(&|header| header.feeds.clear()), FileError::Invalid("records"));
         assert_eq!(refused(&|header| header.names.clear()), FileError::Invalid("records"));
+        let texts = FileError::Invalid("list of feeds and names");
+        assert_eq!(refused(&|header| header.names.resize(65_536, String::new())), texts);
+        assert_eq!(refused(&|header| header.names[0].push('\u{1b}')), texts);
+        assert_eq!(refused(&|header| header.feeds[0].title.push('\n')), texts);
+        assert_eq!(refused(&|header| header.feeds[0].credit = Some("\u{202e}".to_owned())), texts);
+        let long = |header: &mut Header| header.names[0] = "a".repeat(LONGEST_HEADER);
+        assert_eq!(refused(&long), FileError::Invalid("header"));
         assert_eq!(refused(&|header| header.sections.clear()), sections);
         assert_eq!(refused(&|header| header.sections.swap(0, 1)), sections);
         assert_eq!(refused(&|header| header.sections[3].length += 1), sections);

@@ -29,7 +29,7 @@ pub enum Format {
     Oracle,
     /// A network and where it is on each line, after RFC 8805: DigitalOcean, Linode, Vultr, iCloud Private Relay.
     Geofeed,
-    /// An address and on how many lists it stands on each line; the count is the row's value.
+    /// An address and on how many lists it stands on each line; the count, at most 5, is the row's value.
     Ipsum,
     /// A network by its number, with or without `AS`, and whose it is on each line: the last of several columns is the
     /// row's name. The first line may name the columns. Comments after `#`.

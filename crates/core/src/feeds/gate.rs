@@ -9,21 +9,21 @@ use std::io::BufRead;
 
 use serde::{Deserialize, Serialize};
 
-use super::coverage::{Coverage, Covered};
+use super::coverage::{Coverage, Covered, IPV4_LENGTH, IPV6_LENGTH};
 use super::format::{Format, FormatError, parse};
 use super::row::{About, Summary};
 
 const WEEK: u64 = 7 * 24 * 60 * 60 * 1_000;
-/// Of a hundred lines, one may be none of the format's.
-const REJECTS: u64 = 100;
 /// No feed covers more than a tenth of IPv4, unless its recipe says so.
 const MOST_IPV4: u64 = (1 << 32) / 10;
-/// Nor as much of IPv6 as a `/16`. The largest real one covers a tenth of that.
+/// Nor more of IPv6 than a `/16`. The largest real one covers a tenth of that.
 const MOST_IPV6: u128 = 1 << (128 - 16);
 /// Short lists double by themselves: a change of fewer rows than this is none.
 const LEAST_ROWS: u64 = 100;
-/// And so does what they cover, by one network of this size.
+/// And so does what they cover, by one network of this size, or as many IPv6 networks as a `/32` has.
 const LEAST_ADDRESSES: u64 = 1 << 16;
+/// The length of an IPv6 network that one customer gets.
+const SITE_BITS: u32 = 128 - 48;
 
 /// What the recipe of a feed expects of its files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,11 +48,12 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Reads a file. `sizes` tells how many IPv4 addresses a network has, by its number. Time and memory are bounded by
+    /// Reads a file. `sizes` tells how many IPv4 addresses a network has, by its number; a file that names networks by
+    /// their number cannot be judged when it is empty. Time and memory are bounded by
     /// `bounds`, and by the caller's bound on the file.
     ///
     /// # Errors
-    /// [`Refusal::Format`], when the file is none of its format at all.
+    /// [`Refusal::Format`], when the file is none of its format at all, and [`Refusal::UnknownNetworks`].
     pub fn read(
         input: &mut dyn BufRead,
         bounds: &Bounds,
@@ -69,30 +70,59 @@ impl Contents {
                 }
             }
         })?;
+        if sizes.is_empty() && !numbers.is_empty() {
+            return Err(Refusal::UnknownNetworks);
+        }
         let announced = numbers.iter().filter_map(|number| sizes.get(number)).sum();
         Ok(Self { summary, covered: coverage.finish(), announced })
     }
 
+    /// How many IPv4 addresses its rows cover, and those of the networks that it names.
+    #[must_use]
+    pub const fn ipv4(&self) -> u64 {
+        self.covered.ipv4.saturating_add(self.announced)
+    }
+
     fn size(&self) -> Size {
-        Size { rows: self.summary.rows, addresses: self.covered.ipv4 }
+        Size {
+            rows: self.summary.rows,
+            addresses: self.ipv4(),
+            ipv6_sites: u64::try_from(self.covered.ipv6 >> SITE_BITS).unwrap_or(u64::MAX),
+            ends_with_line: !self.summary.is_open_ended,
+        }
     }
 }
 
 /// How large a feed is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Size {
     /// How many rows.
     pub rows: u64,
-    /// How many IPv4 addresses outside special-use space.
+    /// How many IPv4 addresses outside special-use space, also of networks that it names by their number.
     pub addresses: u64,
+    /// How many IPv6 networks of the length 48 outside special-use space.
+    pub ipv6_sites: u64,
+    /// Whether its last line is ended as the others are.
+    pub ends_with_line: bool,
 }
 
 impl Size {
-    /// Whether it is more than twice or less than half of `other`.
-    fn is_far_from(self, other: Self) -> bool {
+    /// Whether a file of this size is something else than one of the size `before`: more than twice or less than half of
+    /// it, without a fifth of its rows, or cut off within a line.
+    fn is_far_from(self, before: Self) -> bool {
         let is_far =
             |a: u64, b: u64, least: u64| a.abs_diff(b) >= least && a.max(b) > a.min(b).saturating_mul(2);
-        is_far(self.rows, other.rows, LEAST_ROWS) || is_far(self.addresses, other.addresses, LEAST_ADDRESSES)
+        let lost = before.rows.saturating_sub(self.rows);
+        is_far(self.rows, before.rows, LEAST_ROWS)
+            || lost >= LEAST_ROWS && lost.saturating_mul(5) >= before.rows
+            || is_far(self.addresses, before.addresses, LEAST_ADDRESSES)
+            || is_far(self.ipv6_sites, before.ipv6_sites, LEAST_ADDRESSES)
+            || self.is_cut(before)
+    }
+
+    const fn is_cut(self, before: Self) -> bool {
+        before.ends_with_line && !self.ends_with_line
     }
 }
 
@@ -137,8 +167,11 @@ pub enum Refusal {
     /// It has no rows.
     #[error("it has no rows; try again later")]
     Empty,
-    /// It has less than it says itself, or does not say it although its format does.
-    #[error("it was cut off after {rows} rows; try again later")]
+    /// It has less than it says itself, or does not say it although its format does, or ends within a line, which the
+    /// one before did not.
+    #[error(
+        "it was cut off after {rows} rows; try again later, or accept it with `--accept-change ID` if it is whole"
+    )]
     Truncated {
         /// How many came.
         rows: u64,
@@ -155,7 +188,7 @@ pub enum Refusal {
         /// How many are expected at most.
         most: u64,
     },
-    /// One row covers more than an IPv4 `/8` or an IPv6 `/16`.
+    /// One row covers more than an IPv4 `/8` or an IPv6 `/20`.
     #[error(
         "the row at `{first}` covers more than a network of the length {length}; the list is damaged, try again later"
     )]
@@ -175,11 +208,21 @@ pub enum Refusal {
         /// How much of all.
         percent: u64,
     },
-    /// It is more than twice, or less than half, of what the feed was.
+    /// It names networks by their number, and nobody knows which addresses these have.
     #[error(
-        "its size went from {} rows and {} IPv4 addresses to {} and {}; accept the change at the next update, or wait: \
-         one that stays for a week is taken",
-        from.rows, from.addresses, to.rows, to.addresses
+        "it names networks by their number, whose addresses only the feeds in the package know; use these as the seed"
+    )]
+    UnknownNetworks,
+    /// It says that it was made before the one that is there.
+    #[error(
+        "it was made before the file that is there; get a newer one, or accept it with `--accept-change ID`"
+    )]
+    Older,
+    /// It is more than twice, or less than half, of what the feed was, or has lost a fifth of its rows.
+    #[error(
+        "its size went from {} rows, {} IPv4 addresses and {} IPv6 networks (/48) to {}, {} and {}; accept that with \
+         `--accept-change ID`, or wait: a change that stays for a week is taken",
+        from.rows, from.addresses, from.ipv6_sites, to.rows, to.addresses, to.ipv6_sites
     )]
     Changed {
         /// What it is compared with.
@@ -202,6 +245,8 @@ impl Refusal {
             Self::Rows { .. } => "row_count",
             Self::TooWide { .. } => "too_wide",
             Self::Coverage { .. } => "coverage",
+            Self::UnknownNetworks => "unknown_networks",
+            Self::Older => "older",
             Self::Changed { .. } => "changed",
         }
     }
@@ -229,7 +274,7 @@ fn check_rows(summary: &Summary, bounds: &Bounds) -> Result<(), Refusal> {
     if rows == 0 && summary.rejected == 0 {
         return Err(Refusal::Empty);
     }
-    if summary.rejected.saturating_mul(REJECTS) > lines {
+    if summary.has_too_many_rejects() {
         let first = summary.first_rejected.clone().unwrap_or_default();
         return Err(Refusal::Rejects { rejected: summary.rejected, lines, first });
     }
@@ -258,9 +303,12 @@ fn check_coverage(contents: &Contents, bounds: &Bounds) -> Result<(), Refusal> {
     let covered = &contents.covered;
     if let Some(range) = covered.widest {
         let first = range.first();
-        return Err(Refusal::TooWide { first, length: if first.is_ipv4() { 8 } else { 16 } });
+        return Err(Refusal::TooWide {
+            first,
+            length: if first.is_ipv4() { IPV4_LENGTH } else { IPV6_LENGTH },
+        });
     }
-    let ipv4 = covered.ipv4.saturating_add(contents.announced);
+    let ipv4 = contents.ipv4();
     if ipv4 > bounds.max_addresses.unwrap_or(MOST_IPV4) {
         return Err(Refusal::Coverage { family: "IPv4", percent: ipv4 / ((1 << 32) / 100) });
     }
@@ -286,6 +334,9 @@ fn compare(size: Size, history: &mut History, accept_change: bool, now: u64) -> 
         return Ok(());
     }
     history.change = Some(change);
+    if size.is_cut(baseline.size) {
+        return Err(Refusal::Truncated { rows: size.rows });
+    }
     Err(Refusal::Changed { from: baseline.size, to: size })
 }
 
@@ -336,8 +387,10 @@ mod tests {
             ("8.0.0.0/8\n10.0.0.0/8\n224.0.0.0/3\n".into(), "taken"),
             (slash_eights(20..45), "taken"),
             (slash_eights(20..46), "coverage"),
-            ("2a00::/16\n".into(), "taken"),
-            ("2a00::/16\n2600::/24\n".into(), "coverage"),
+            ("2a00::/20\n".into(), "taken"),
+            ("2a00::/19\n".into(), "too_wide"),
+            (lines((0..16).map(|part| format!("2a00:{part:x}000::/20"))), "taken"),
+            (lines((0..17).map(|part| format!("2a{:02x}:{:x}000::/20", part / 16, part % 16))), "coverage"),
             (list(100_001), "row_count"),
             ("# Entries         : 9 unique IPs\n".to_owned() + &list(3), "truncated"),
             ("# Entries         : 9 unique IPs\n".to_owned() + &list(4), "taken"),
@@ -390,8 +443,53 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_doubles_or_halves_overnight_is_refused() {
-        for (rows, is_taken) in [(2_000, true), (2_001, false), (500, true), (499, false)] {
+    fn without_networks_a_list_of_their_numbers_cannot_be_judged() {
+        let bounds = Bounds { format: Format::AsnCsv, ..LIST };
+        let read = Contents::read(&mut "64500\n".as_bytes(), &bounds, &HashMap::new());
+        assert_eq!(read.unwrap_err().reason(), "unknown_networks");
+    }
+
+    #[test]
+    fn announced_addresses_and_ipv6_networks_are_part_of_the_size() {
+        for (announced, ipv6, is_taken) in [
+            (1_000, 80, true),
+            (100_000, 80, false),
+            (1_000, 160, true),
+            (1_000, 161, false),
+            (1_000, 40, true),
+            (1_000, 39, false),
+        ] {
+            let contents = |announced, ipv6: u128| Contents {
+                summary: Summary { rows: 5, ..Summary::default() },
+                covered: Covered { ipv6: ipv6 << 96, ..Covered::default() },
+                announced,
+            };
+            let mut history = History::default();
+            assert!(judge(&contents(1_000, 80), &LIST, &mut history, false, 0).is_ok());
+            let judged = judge(&contents(announced, ipv6), &LIST, &mut history, false, DAY);
+            assert_eq!(judged.is_ok(), is_taken, "{announced} {ipv6}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_ends_within_a_line_was_cut_off_if_it_did_not_before() {
+        let (whole, cut) = (list(50), list(50).trim_ascii_end().to_owned());
+        let judge_after = |first: &str, then: &str| {
+            let mut history = History::default();
+            judge(&read(first, &LIST).unwrap(), &LIST, &mut history, false, 0).unwrap();
+            let then = read(then, &LIST).unwrap();
+            let judged = judge(&then, &LIST, &mut history, false, DAY);
+            let later = judge(&then, &LIST, &mut history, false, DAY + WEEK);
+            (judged.map_or_else(|refusal| refusal.reason(), |()| "taken"), later.is_ok())
+        };
+        assert_eq!(judge_after(&whole, &cut), ("truncated", true), "after a week it is how the list is");
+        assert_eq!(judge_after(&cut, &cut), ("taken", true));
+        assert_eq!(judge_after(&cut, &whole), ("taken", true));
+    }
+
+    #[test]
+    fn a_list_that_doubles_or_loses_a_fifth_overnight_is_refused() {
+        for (rows, is_taken) in [(2_000, true), (2_001, false), (801, true), (800, false)] {
             let mut days = Days::default();
             assert!(days.takes(0, 1_000));
             assert_eq!(days.takes(1, rows), is_taken, "{rows}");
@@ -449,7 +547,7 @@ mod tests {
 
     #[test]
     fn a_history_from_the_future_does_no_harm() {
-        let size = Size { rows: 1_000, addresses: 1_000 };
+        let size = Size { rows: 1_000, addresses: 1_000, ..Size::default() };
         let dated = Dated { size, since: u64::MAX };
         let mut days = Days(History { baseline: Some(dated), change: Some(dated) });
         assert!(days.takes(0, 1_000));

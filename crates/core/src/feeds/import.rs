@@ -1,7 +1,7 @@
 //! `feeds import`: takes files that were fetched elsewhere, for machines without a network.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use super::catalogue::{Catalogue, Feed, Location};
 use super::fetch::{FetchError, Validators};
 use super::inflate::Sink;
 use super::report::{FeedOutcome, FeedReport, UpdateReport};
-use super::session::Session;
+use super::session::{Session, Setting};
 use super::state::Entry;
-use super::store::written_at;
+use super::store::{require_file, written_at};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Code, Error};
 
@@ -57,31 +57,31 @@ impl ImportOptions {
 /// As of [`update`](super::update::update), before any file was taken; and [`Code::Feeds`] for a file that cannot be
 /// read, or whose feed is not clear.
 pub fn import(options: &ImportOptions) -> Result<UpdateReport, Error> {
-    let session = Session::begin(
-        &options.directory,
-        options.catalogue.as_deref(),
-        options.seed.as_deref(),
-        &options.accept_change,
-        options.clock.now(),
-    )?;
+    let mut report = UpdateReport::default();
+    let setting = Setting {
+        directory: &options.directory,
+        catalogue: options.catalogue.as_deref(),
+        seed: options.seed.as_deref(),
+        accept_non_commercial: options.accept_non_commercial,
+        accept_change: &options.accept_change,
+        now: options.clock.now(),
+    };
+    let session = Session::begin(setting, &mut report.notes)?;
     let mut files = Vec::new();
     for (id, path) in &options.files {
         let feed = match id {
             Some(id) => session.catalogue.find(id)?,
             None => feed_of(&session.catalogue, path)?,
         };
-        files.push((feed, File::open(path).map_err(|error| unreadable(path, &error))?));
+        let file = require_file(path).and_then(|()| File::open(path));
+        files.push((feed, file.map_err(|error| unreadable(path, &error))?));
     }
-    let mut report = UpdateReport { notes: session.catalogue.skipped().to_vec(), ..UpdateReport::default() };
-    let mut state = session.state(&mut report.notes);
     for (feed, file) in files {
-        let entry = state.feeds.entry(feed.id.clone()).or_default();
-        report.feeds.push(import_one(&session, options, feed, entry, &file));
-        session.save(&state)?;
+        let mut entry = session.entry(feed);
+        report.feeds.push(import_one(&session, options, feed, &mut entry, &file));
+        session.remember(feed, entry)?;
     }
-    report.table = session.compile(&mut state, &mut report.notes);
-    session.save(&state)?;
-    Ok(report)
+    session.finish(report)
 }
 
 fn import_one(
@@ -112,7 +112,14 @@ fn import_one(
 fn copy(session: &Session, feed: &Feed, mut file: &File) -> Result<File, FetchError> {
     let of_sink = |error: io::Error| FetchError::of_sink(&error, feed.max_bytes);
     let mut sink = Sink::new(session.temporary(feed)?, feed.max_bytes);
-    io::copy(&mut file, &mut sink).map_err(of_sink)?;
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        let length = file.read(&mut piece).map_err(|error| FetchError::Unreadable(error.to_string()))?;
+        if length == 0 {
+            break;
+        }
+        sink.write_all(piece.get(..length).unwrap_or_default()).map_err(of_sink)?;
+    }
     sink.finish().map_err(of_sink)
 }
 

@@ -36,4 +36,10 @@ pub struct FeedInfo {
 impl FeedInfo {
     /// The `seen_at` of what holds as long as it is there, such as a list of the user's own.
     pub const ALWAYS: u64 = u64::MAX;
+
+    /// All that people are shown of it.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &String> {
+        let always = [&self.id, &self.title, &self.operator, &self.licence];
+        always.into_iter().chain(&self.name).chain(&self.credit)
+    }
 }

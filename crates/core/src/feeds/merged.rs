@@ -1,6 +1,7 @@
 //! The rows of all feeds together, with numbers that hold for all of them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use super::combinations::{Combinations, Overflow};
 use super::compile::CompileError;
@@ -11,7 +12,7 @@ use super::networks::Networks;
 use super::range::Range;
 use super::records::Said;
 use super::source::Source;
-use super::sweep::Span;
+use super::sweep::{MOST_TAGS, Span};
 
 /// All rows, sorted by address. The tag of a span is the place of what it says in `said`.
 #[derive(Debug)]
@@ -30,7 +31,13 @@ pub(crate) struct Merged {
 }
 
 /// Rows about an AS: the tags of each number.
-type Systems = HashMap<u32, Vec<u32>>;
+type Systems = BTreeMap<u32, Vec<u32>>;
+
+/// So much is said of each range of all networks, on average over all of them. Real feeds say something of a tenth; the
+/// bound keeps a small file that names the largest networks again and again from becoming gigabytes.
+const MOST_PER_RANGE: usize = 8;
+/// And so much may be said in any case.
+const MOST_IN_SMALL: usize = 1 << 16;
 
 impl Merged {
     pub(crate) fn new(sources: Vec<Source>, networks: Option<&Networks>) -> Result<Self, CompileError> {
@@ -47,7 +54,7 @@ impl Merged {
         for source in sources {
             merged.add(source, &mut systems)?;
         }
-        merged.expand(systems, networks);
+        merged.expand(systems, networks).map_err(|overflow| merged.error(&overflow))?;
         merged.ipv4.sort_unstable();
         merged.ipv6.sort_unstable();
         merged.prefixes = (different(&merged.ipv4) + different(&merged.ipv6)) as u64;
@@ -95,19 +102,31 @@ impl Merged {
     }
 
     /// Turns rows about an AS into rows about its addresses.
-    fn expand(&mut self, mut systems: Systems, networks: Option<&Networks>) {
+    fn expand(&mut self, mut systems: Systems, networks: Option<&Networks>) -> Result<(), Overflow> {
+        for tags in systems.values_mut() {
+            tags.sort_unstable();
+            tags.dedup();
+            if tags.len() > MOST_TAGS {
+                return Err(Overflow::Tags(mem::take(tags)));
+            }
+        }
+        let ranges = networks.map_or(0, |networks| networks.ipv4.len() + networks.ipv6.len());
+        let mut left = ranges.saturating_mul(MOST_PER_RANGE).max(MOST_IN_SMALL);
         let mut known = Systems::new();
         for (range, number) in networks.into_iter().flat_map(Networks::ranges) {
             if let Some(tags) = systems.remove(&number) {
                 known.insert(number, tags);
             }
-            let tags = known.get(&number).into_iter().flatten();
+            let Some(tags) = known.get(&number) else { continue };
+            left = left.checked_sub(tags.len()).ok_or(Overflow::Rows)?;
+            let tags = tags.iter();
             match range {
                 Range::V4(first, last) => self.ipv4.extend(tags.map(|&tag| Span { first, last, tag })),
                 Range::V6(first, last) => self.ipv6.extend(tags.map(|&tag| Span { first, last, tag })),
             }
         }
         self.unusable = systems.values().map(|tags| tags.len() as u64).sum();
+        Ok(())
     }
 
     /// The addresses that count for the neighbourhood, sorted, each once.
@@ -143,22 +162,30 @@ impl Merged {
     }
 
     /// The error that names the feed which is most to blame.
-    pub(crate) fn error(&self, overflow: Overflow) -> CompileError {
-        let id = |feed: Option<u16>| {
-            feed.and_then(|feed| self.feeds.get(usize::from(feed)))
-                .map(|feed| feed.id.clone())
-                .unwrap_or_default()
-        };
+    pub(crate) fn error(&self, overflow: &Overflow) -> CompileError {
         match overflow {
-            Overflow::Tags(tag) => {
-                CompileError::Crowded { feed: id(self.said.get(tag as usize).map(|said| said.feed)) }
-            }
-            Overflow::Combinations => {
-                let feeds = self.said.chunk_by(|one, next| one.feed == next.feed);
-                let most = feeds.max_by_key(|said| said.len()).and_then(|said| said.first());
-                CompileError::TooManyRecords { feed: id(most.map(|said| said.feed)) }
+            Overflow::Tags(tags) => CompileError::Crowded { feed: self.most_of(tags.iter().copied()) },
+            Overflow::Combinations => CompileError::TooManyRecords { feed: self.most_of(0..) },
+            Overflow::Rows => self.too_large(),
+        }
+    }
+
+    /// That there are too many rows.
+    pub(crate) fn too_large(&self) -> CompileError {
+        let (ipv4, ipv6) = (self.ipv4.iter().map(|span| span.tag), self.ipv6.iter().map(|span| span.tag));
+        CompileError::TooLarge { feed: self.most_of(ipv4.chain(ipv6)) }
+    }
+
+    /// The id of the feed that most of these tags are of, up to the first that is none.
+    fn most_of(&self, tags: impl Iterator<Item = u32>) -> String {
+        let mut counts = vec![0_usize; self.feeds.len()];
+        for said in tags.map_while(|tag| self.said.get(tag as usize)) {
+            if let Some(count) = counts.get_mut(usize::from(said.feed)) {
+                *count += 1;
             }
         }
+        let most = self.feeds.iter().zip(counts).max_by_key(|(_, count)| *count);
+        most.map(|(feed, _)| feed.id.clone()).unwrap_or_default()
     }
 }
 

@@ -17,8 +17,6 @@ use super::signal::Signal;
 use super::store::{LARGEST_TABLE, require_file};
 use super::{file, store};
 
-/// The share of lines that may be wrong, one in so many; with more it is another format.
-const MOST_REJECTED_SHARE: u64 = 100;
 /// A line about more addresses of either family is a mistake, such as one that is only half written.
 const MOST_IPV4: u128 = 1 << 24;
 const MOST_IPV6: u128 = 1 << 112;
@@ -71,7 +69,7 @@ fn is_too_wide(range: Range) -> bool {
 }
 
 fn check(summary: &Summary, format: Format) -> Result<(), String> {
-    if summary.rejected <= summary.rows / MOST_REJECTED_SHARE {
+    if !summary.has_too_many_rejects() {
         return Ok(());
     }
     let line = summary.first_rejected.as_deref().unwrap_or_default();

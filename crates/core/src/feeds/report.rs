@@ -1,7 +1,12 @@
 //! What came of an update or an import.
 
+use super::compile::CompileError;
 use super::fetch::FetchError;
 use super::gate::Refusal;
+
+/// Why a feed that is not for commercial use is not used.
+pub(crate) const NON_COMMERCIAL: &str =
+    "it is not for commercial use; if yours is none, say so with `--accept-non-commercial`";
 
 /// What came of one feed.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ pub enum FeedOutcome {
     Failed(FetchError),
     /// It is not for commercial use, and nobody said that this is none.
     NeedsLicence,
+    /// Its file is too much for a table together with the others, which are compiled without it.
+    LeftOut(CompileError),
 }
 
 impl FeedOutcome {
@@ -34,6 +41,7 @@ impl FeedOutcome {
             Self::Refused(_) => "refused",
             Self::Failed(_) => "failed",
             Self::NeedsLicence => "needs_licence",
+            Self::LeftOut(_) => "left_out",
         }
     }
 
@@ -43,6 +51,7 @@ impl FeedOutcome {
         match self {
             Self::Refused(refusal) => Some(refusal.reason()),
             Self::Failed(error) => Some(error.reason()),
+            Self::LeftOut(_) => Some("does_not_fit"),
             _ => None,
         }
     }
@@ -53,10 +62,8 @@ impl FeedOutcome {
         match self {
             Self::Refused(refusal) => Some(refusal.to_string()),
             Self::Failed(error) => Some(error.to_string()),
-            Self::NeedsLicence => Some(
-                "it is not for commercial use; if yours is none, say so with `--accept-non-commercial`"
-                    .into(),
-            ),
+            Self::NeedsLicence => Some(NON_COMMERCIAL.to_owned()),
+            Self::LeftOut(error) => Some(error.to_string()),
             _ => None,
         }
     }
@@ -107,7 +114,7 @@ pub enum TableOutcome {
 /// What came of an update or an import as a whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// Something is new, and nothing went wrong.
+    /// A feed or the table is new, and nothing went wrong.
     Updated,
     /// Nothing is new, and nothing went wrong.
     Unchanged,
@@ -156,6 +163,17 @@ pub struct UpdateReport {
 }
 
 impl UpdateReport {
+    /// Tells that a feed is left out of the table, and returns the word and the message for that.
+    pub(crate) fn leave_out(&mut self, id: &str, error: CompileError) -> (&'static str, String) {
+        let outcome = FeedOutcome::LeftOut(error);
+        let told = (outcome.reason().unwrap_or_default(), outcome.message().unwrap_or_default());
+        self.notes.push(format!("`{id}` is left out: {}", told.1));
+        if let Some(feed) = self.feeds.iter_mut().find(|feed| feed.id == id) {
+            (feed.outcome, feed.rows, feed.seen_at) = (outcome, None, None);
+        }
+        told
+    }
+
     /// As a whole.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
@@ -171,7 +189,7 @@ impl UpdateReport {
             Outcome::Failed
         } else if bad > 0 {
             Outcome::Partial
-        } else if self.feeds.iter().any(is_new) {
+        } else if self.feeds.iter().any(is_new) || matches!(self.table, TableOutcome::Compiled { .. }) {
             Outcome::Updated
         } else {
             Outcome::Unchanged

@@ -42,15 +42,17 @@ pub struct Summary {
     /// How many addresses the file itself says its rows hold. FireHOL counts these; what its headers call subnets are
     /// rows in some of its lists, and in others what is left of them when neighbours are joined.
     pub declared_addresses: Option<u128>,
+    /// Whether the last line has no line break, as when the file was cut off within it.
+    pub is_open_ended: bool,
 }
 
+/// One line in so many may be none of the format's; with more it is another format.
+const REJECTS: u64 = 100;
+
 impl Summary {
-    /// Whether the file has what it says itself that it has. One that was cut off has not.
+    /// Whether more than one line in a hundred is no row.
     #[must_use]
-    pub fn is_as_declared(&self) -> bool {
-        // A line that was rejected was there.
-        let lines = self.rows.saturating_add(self.rejected);
-        self.declared_rows.is_none_or(|declared| lines == declared)
-            && self.declared_addresses.is_none_or(|declared| self.addresses == declared)
+    pub const fn has_too_many_rejects(&self) -> bool {
+        self.rejected.saturating_mul(REJECTS) > self.rows.saturating_add(self.rejected)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::info::FeedInfo;
+use super::printable::is_printable;
 use super::range::Range;
 use super::row::{About, Row};
 use super::sweep::Span;
@@ -54,9 +55,10 @@ impl Source {
         }
     }
 
-    /// Adds a row. Names longer than 96 bytes are left out.
+    /// Adds a row. Names longer than 96 bytes, or not printable, are left out.
     pub fn take(&mut self, row: Row<'_>) {
-        let tag = self.tag(row.name.filter(|name| name.len() <= LONGEST_NAME), row.value);
+        let is_name = |name: &&str| name.len() <= LONGEST_NAME && is_printable(name);
+        let tag = self.tag(row.name.filter(is_name), row.value);
         match row.about {
             About::Range(Range::V4(first, last)) => self.ipv4.push(Span { first, last, tag }),
             About::Range(Range::V6(first, last)) => self.ipv6.push(Span { first, last, tag }),

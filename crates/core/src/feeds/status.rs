@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::catalogue::{Catalogue, Feed, Licence, Profile};
-use super::gate::Dated;
 use super::state::{Entry, LastFailure};
-use super::store::Directory;
+use super::store::{Directory, sha256};
 use crate::error::Error;
 
 /// One feed of the catalogue. Times are in milliseconds since 1970.
@@ -27,8 +26,8 @@ pub struct FeedStatus {
     pub next_allowed_at: Option<u64>,
     /// When it is worth fetching again; nothing when that is now.
     pub due_at: Option<u64>,
-    /// A new size that was refused, and since when.
-    pub refused_change: Option<Dated>,
+    /// Whether somebody said that the use is not commercial.
+    pub licence_accepted: bool,
     /// What went wrong last, when nothing went right since.
     pub last_failure: Option<LastFailure>,
 }
@@ -57,12 +56,12 @@ pub fn status(directory: &Path, catalogue: Option<&Path>, now: u64) -> Result<Ve
     let directory = Directory::new(directory);
     let mut state = directory.state();
     let of = |feed: &Feed| {
-        let mut entry = state.feeds.remove(&feed.id).unwrap_or_default();
-        let bytes = directory.source_facts(&feed.id).map(|(bytes, _)| bytes);
-        entry.file = entry.file.filter(|file| bytes == Some(file.bytes));
-        if let Some(file) = &mut entry.file {
-            file.not_after(now);
-        }
+        let entry = state.feeds.remove(&feed.id);
+        let mut entry =
+            entry.unwrap_or_else(|| Entry::lost(feed, directory.source_written_at(&feed.id), now));
+        let digest = directory.source(feed).and_then(sha256).ok();
+        entry.file = entry.file.filter(|file| digest.as_ref() == Some(&file.sha256));
+        entry.not_after(now);
         status_of(feed, entry, now)
     };
     Ok(catalogue.feeds().iter().map(of).collect())
@@ -86,9 +85,9 @@ fn status_of(feed: &Feed, entry: Entry, now: u64) -> FeedStatus {
         profile: feed.profile,
         licence: feed.licence.clone(),
         file,
-        next_allowed_at: entry.next_allowed(now),
+        next_allowed_at: entry.next_allowed(feed, now),
         due_at: entry.due(feed, now),
-        refused_change: entry.history.change,
+        licence_accepted: entry.licence_accepted,
         last_failure: entry.failure,
     }
 }

@@ -4,10 +4,13 @@
 //! process dies, what is there is the old or the new.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Take, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use ring::digest::{Context, SHA256};
+
+use super::catalogue::{Feed, is_id};
 use super::state::State;
 use crate::error::{Code, Error};
 
@@ -19,8 +22,8 @@ const LOCK: &str = "lock";
 /// What is being written. No id of a feed has a dot.
 const TEMPORARY: &str = "tmp";
 const LARGEST_STATE: u64 = 4 << 20;
-pub(crate) const LARGEST_TABLE: u64 = 1 << 30;
-const LONGEST_PROCESS_ID: u64 = 20;
+/// Far more than all feeds together make.
+pub(crate) const LARGEST_TABLE: u64 = 256 << 20;
 
 /// A directory of feeds, for reading.
 #[derive(Clone, Debug)]
@@ -43,15 +46,21 @@ impl Directory {
         read(&self.0.join(COMPILED), LARGEST_TABLE)
     }
 
-    /// The last good file of a feed.
-    pub(crate) fn source(&self, id: &str) -> io::Result<File> {
-        File::open(self.source_path(id))
+    /// The last good file of a feed, which is no larger than the feed may be.
+    pub(crate) fn source(&self, feed: &Feed) -> io::Result<Take<File>> {
+        let path = self.source_path(&feed.id);
+        require_file(&path)?;
+        let file = File::open(path)?;
+        if file.metadata()?.len() > feed.max_bytes {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(file.take(feed.max_bytes))
     }
 
-    /// How long that file is, and when it was written, in milliseconds since 1970.
-    pub(crate) fn source_facts(&self, id: &str) -> Option<(u64, u64)> {
+    /// When that file was written, in milliseconds since 1970, when there is one.
+    pub(crate) fn source_written_at(&self, id: &str) -> Option<u64> {
         let facts = fs::metadata(self.source_path(id)).ok().filter(fs::Metadata::is_file)?;
-        Some((facts.len(), written_at(&facts)))
+        Some(written_at(&facts))
     }
 
     fn source_path(&self, id: &str) -> PathBuf {
@@ -81,7 +90,7 @@ impl Drop for Store {
 }
 
 impl Store {
-    /// Makes the directory if need be, locks it, and clears what killed processes left behind.
+    /// Makes the directory if need be, locks it, and removes what killed processes have half written.
     ///
     /// # Errors
     /// [`Code::FeedsBusy`], or [`Code::Feeds`] with what is wrong with the directory.
@@ -92,17 +101,13 @@ impl Store {
             Error::new(Code::Feeds, message)
         };
         fs::create_dir_all(path.join(SOURCES)).map_err(unusable)?;
-        let mut options = OpenOptions::new();
-        let file = options.create(true).read(true).write(true).truncate(false);
-        let mut lock = file.open(path.join(LOCK)).map_err(unusable)?;
+        let lock = open_lock(&path.join(LOCK)).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(busy(path, &lock)),
+            Err(TryLockError::WouldBlock) => return Err(busy(path)),
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
-        lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).map_err(unusable)?;
         clear(path);
-        clear(&path.join(SOURCES));
         Ok(Self { directory: Directory::new(path), lock })
     }
 
@@ -142,24 +147,39 @@ impl Store {
     }
 }
 
-fn busy(path: &Path, lock: &File) -> Error {
-    let mut process = String::new();
-    // Some systems do not let others read a locked file.
-    let _ = lock.take(LONGEST_PROCESS_ID).read_to_string(&mut process);
-    let who = match process.parse::<u32>() {
-        Ok(process) => format!("process {process}"),
-        Err(_) => "another process".to_owned(),
-    };
-    let message = format!("`{}` is being updated by {who}; wait until it is done, or end it", path.display());
+/// The file that is locked. It stays empty. A link in its place is not followed, so that nobody is led to a file of
+/// somebody else.
+fn open_lock(path: &Path) -> io::Result<File> {
+    match OpenOptions::new().create_new(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if !fs::symlink_metadata(path)?.is_file() {
+                return Err(not_a_file());
+            }
+            OpenOptions::new().write(true).open(path)
+        }
+        opened => opened,
+    }
+}
+
+fn busy(path: &Path) -> Error {
+    let message = format!(
+        "`{}` is being updated by another process; wait until it is done, or end that process",
+        path.display()
+    );
     Error::new(Code::FeedsBusy, message)
 }
 
-/// Removes what is half written. A file that cannot be removed fails when it is written again.
-fn clear(directory: &Path) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.path().extension().is_some_and(|extension| extension == TEMPORARY) {
-            let _ = fs::remove_file(entry.path());
-        }
+/// Removes what is half written, and nothing that somebody else put there. A file that cannot be removed fails when it
+/// is written again.
+fn clear(path: &Path) {
+    let of_feeds = fs::read_dir(path.join(SOURCES)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let of_feeds = of_feeds.filter(|path| {
+        let is_ours = path.extension().is_some_and(|extension| extension == TEMPORARY);
+        is_ours && path.file_stem().and_then(|stem| stem.to_str()).is_some_and(is_id)
+    });
+    let of_all = [STATE, COMPILED].map(|name| temporary(&path.join(name)));
+    for path in of_feeds.chain(of_all) {
+        let _ = fs::remove_file(path);
     }
 }
 
@@ -167,8 +187,31 @@ fn temporary(path: &Path) -> PathBuf {
     path.with_added_extension(TEMPORARY)
 }
 
+/// A new file in place of one that is half written. Links are not followed.
 fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(true).read(true).write(true).open(path)
+    // What cannot be removed is still there, and then nothing new is made.
+    let _ = fs::remove_file(path);
+    OpenOptions::new().create_new(true).read(true).write(true).open(path)
+}
+
+/// The digest that tells one file from another, as text.
+pub(crate) fn sha256(mut input: impl Read) -> io::Result<String> {
+    let (mut context, mut piece) = (Context::new(&SHA256), vec![0; 1 << 16]);
+    loop {
+        match input.read(&mut piece)? {
+            0 => break,
+            length => context.update(piece.get(..length).unwrap_or_default()),
+        }
+    }
+    Ok(context.finish().as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+}
+
+/// What to do about a file that cannot be written.
+pub(crate) fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room for it",
+        _ => "check the directory",
+    }
 }
 
 /// Puts the temporary file of `path` in its place, for good.
@@ -205,7 +248,11 @@ pub(crate) fn require_file(path: &Path) -> io::Result<()> {
     if fs::metadata(path)?.is_file() {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"))
+    Err(not_a_file())
+}
+
+fn not_a_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is no file")
 }
 
 #[cfg(test)]
@@ -223,7 +270,6 @@ mod tests {
         let store = Store::lock(directory.path()).unwrap();
         let error = Store::lock(directory.path()).unwrap_err();
         assert_eq!(error.code(), Code::FeedsBusy);
-        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
         drop(store);
         assert!(Store::lock(directory.path()).is_ok());
     }
@@ -244,17 +290,56 @@ mod tests {
         let store = Store::lock(directory.path()).unwrap();
         let mut file = store.temporary("list").unwrap();
         file.write_all(b"first").unwrap();
-        assert!(store.directory().source("list").is_err(), "it is not there before it is kept");
+        let source = directory.path().join("sources/list");
+        assert!(!source.exists(), "it is not there before it is kept");
         store.keep("list", &file).unwrap();
         store.temporary("list").unwrap().write_all(b"half").unwrap();
-        fs::write(directory.path().join("feeds.bin.tmp"), "half").unwrap();
+        let half =
+            ["feeds.bin.tmp", "state.json.tmp", "sources/list.tmp"].map(|name| directory.path().join(name));
+        let others = ["notes.tmp", "sources/My Notes.tmp"].map(|name| directory.path().join(name));
+        for path in half.iter().chain(&others) {
+            fs::write(path, "half").unwrap();
+        }
         drop(store);
 
         let store = Store::lock(directory.path()).unwrap();
-        assert_eq!(fs::read(directory.path().join("sources/list")).unwrap(), b"first");
-        assert_eq!(store.directory().source_facts("list").unwrap().0, 5);
-        assert!(!directory.path().join("sources/list.tmp").exists());
-        assert!(!directory.path().join("feeds.bin.tmp").exists());
+        assert_eq!(fs::read(source).unwrap(), b"first");
+        assert!(store.directory().source_written_at("list").is_some());
+        assert!(half.iter().all(|path| !path.exists()));
+        assert!(others.iter().all(|path| path.exists()), "somebody else's");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_the_directory_lead_nowhere() {
+        use std::os::unix::fs::symlink;
+        let (directory, others) = (directory(), directory());
+        let precious = others.path().join("precious");
+        fs::write(&precious, "mine").unwrap();
+        symlink(&precious, directory.path().join("lock")).unwrap();
+        let error = Store::lock(directory.path()).unwrap_err();
+        assert!(error.to_string().contains("it is no file"), "{error}");
+        fs::remove_file(directory.path().join("lock")).unwrap();
+
+        let store = Store::lock(directory.path()).unwrap();
+        symlink(&precious, directory.path().join("sources/list.tmp")).unwrap();
+        symlink(&precious, directory.path().join("state.json.tmp")).unwrap();
+        store.temporary("list").unwrap().write_all(b"list").unwrap();
+        store.save_state(&State::default()).unwrap();
+        assert_eq!(fs::read(&precious).unwrap(), b"mine");
+        assert_eq!(fs::read(directory.path().join("lock")).unwrap(), b"");
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_feed_in_the_state_loses_only_that() {
+        let directory = directory();
+        let store = Store::lock(directory.path()).unwrap();
+        let text = r#"{ "feeds": { "bad": 7, "worse": { "file": { "rows": 1 } }, "good": { "nextAllowedAt": 7, "more": 1 } },
+            "more": 1 }"#;
+        fs::write(directory.path().join(STATE), text).unwrap();
+        let state = store.directory().state();
+        assert_eq!(state.feeds.keys().collect::<Vec<_>>(), ["good"]);
+        assert_eq!(state.feeds["good"].next_allowed_at, 7);
     }
 
     #[test]

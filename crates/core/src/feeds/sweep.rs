@@ -46,9 +46,9 @@ pub(crate) struct Span<B> {
     pub(crate) tag: u32,
 }
 
-/// More than [`MOST_TAGS`] different tags stand on one address; this is one of them.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Crowded(pub(crate) u32);
+/// More than [`MOST_TAGS`] different tags stand on one address; these are some of them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Crowded(pub(crate) Vec<u32>);
 
 /// Goes through sorted spans from the lowest to the highest address.
 pub(crate) struct Sweep<'a, B> {
@@ -108,7 +108,9 @@ impl Active {
                     *spans += 1;
                 }
             }
-            Err(_) if self.tags.len() == MOST_TAGS => return Err(Crowded(tag)),
+            Err(_) if self.tags.len() == MOST_TAGS => {
+                return Err(Crowded(self.tags.iter().copied().chain([tag]).collect()));
+            }
             Err(place) => {
                 self.tags.insert(place, tag);
                 self.spans.insert(place, 1);
@@ -175,7 +177,7 @@ mod tests {
     fn an_address_has_a_bounded_number_of_tags() {
         let spans = |count| (0..count).map(|tag| (5, 5, tag)).collect::<Vec<_>>();
         assert!(runs(&spans(255)).is_ok());
-        assert_eq!(runs(&spans(256)), Err(Crowded(255)));
+        assert_eq!(runs(&spans(256)), Err(Crowded((0..256).collect())));
         assert!(runs(&[spans(255), spans(255)].concat()).is_ok());
     }
 }

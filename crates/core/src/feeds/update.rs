@@ -13,8 +13,8 @@ use super::catalogue::{Feed, Profile};
 use super::fetch::{FetchError, Fetched, Fetcher, Limits, Request};
 use super::progress::{Progress, Stage, Tracker};
 use super::report::{FeedOutcome, FeedReport, UpdateReport};
-use super::session::Session;
-use super::state::{Entry, State};
+use super::session::{Session, Setting};
+use super::state::{Entry, SourceFile};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Code, Error};
 use crate::http::{Way, internal};
@@ -89,7 +89,7 @@ pub async fn update(options: UpdateOptions, progress: Arc<Progress>) -> Result<U
         let options = options.clone();
         blocking(move || begin(&options)).await??
     };
-    let Begun { session, chosen, mut state, mut notes } = begun;
+    let Begun { session, chosen, notes } = begun;
     let fetcher = fetcher(&options)?;
     progress.begin(chosen.iter().map(|feed| (feed.id.as_str(), feed.title.as_str())));
     let run = Run {
@@ -99,36 +99,31 @@ pub async fn update(options: UpdateOptions, progress: Arc<Progress>) -> Result<U
         progress,
         options: Arc::new(options),
     };
-    let feeds = run.all(chosen, &mut state).await?;
-    let session = Arc::clone(&run.session);
-    blocking(move || {
-        let table = session.compile(&mut state, &mut notes);
-        session.save(&state)?;
-        Ok(UpdateReport { feeds, notes, table })
-    })
-    .await?
+    let feeds = run.all(chosen).await?;
+    let report = UpdateReport { feeds, notes, ..UpdateReport::default() };
+    blocking(move || run.session.finish(report)).await?
 }
 
 struct Begun {
     session: Session,
     chosen: Vec<Feed>,
-    state: State,
     notes: Vec<String>,
 }
 
 fn begin(options: &UpdateOptions) -> Result<Begun, Error> {
-    let session = Session::begin(
-        &options.directory,
-        options.catalogue.as_deref(),
-        options.seed.as_deref(),
-        &options.accept_change,
-        options.clock.now(),
-    )?;
+    let mut notes = Vec::new();
+    let setting = Setting {
+        directory: &options.directory,
+        catalogue: options.catalogue.as_deref(),
+        seed: options.seed.as_deref(),
+        accept_non_commercial: options.accept_non_commercial,
+        accept_change: &options.accept_change,
+        now: options.clock.now(),
+    };
+    let session = Session::begin(setting, &mut notes)?;
     let chosen = session.catalogue.choose(options.profile, &options.only)?;
     let chosen = chosen.into_iter().cloned().collect();
-    let mut notes = session.catalogue.skipped().to_vec();
-    let state = session.state(&mut notes);
-    Ok(Begun { session, chosen, state, notes })
+    Ok(Begun { session, chosen, notes })
 }
 
 fn fetcher(options: &UpdateOptions) -> Result<Fetcher, Error> {
@@ -151,44 +146,45 @@ struct Run {
     options: Arc<UpdateOptions>,
 }
 
-/// What came of one feed, and what is to be remembered of it.
-type Done = (usize, Entry, FeedReport);
+/// The place of a feed, and what came of it.
+type Done = (usize, FeedReport);
 
 impl Run {
-    /// All feeds, a few at once. What is known is saved after each, so that little is lost with the process.
-    async fn all(&self, chosen: Vec<Feed>, state: &mut State) -> Result<Vec<FeedReport>, Error> {
+    /// All feeds, a few at once.
+    async fn all(&self, chosen: Vec<Feed>) -> Result<Vec<FeedReport>, Error> {
         let mut tasks = JoinSet::new();
         for (place, feed) in chosen.into_iter().enumerate() {
-            let entry = state.feeds.get(&feed.id).cloned().unwrap_or_default();
-            tasks.spawn(self.clone().one(place, feed, entry));
+            tasks.spawn(self.clone().one(place, feed));
         }
         let mut reports = Vec::new();
         while let Some(done) = tasks.join_next().await {
-            let (place, entry, report) = done.map_err(|_| internal("a feed could not be updated"))??;
-            state.feeds.insert(report.id.clone(), entry);
-            if !matches!(report.outcome, FeedOutcome::NotDue { .. } | FeedOutcome::NeedsLicence) {
-                self.save(state.clone()).await?;
-            }
-            reports.push((place, report));
+            reports.push(done.map_err(|_| internal("a feed could not be updated"))??);
         }
         reports.sort_by_key(|(place, _)| *place);
         Ok(reports.into_iter().map(|(_, report)| report).collect())
     }
 
-    async fn save(&self, state: State) -> Result<(), Error> {
-        let session = Arc::clone(&self.session);
-        blocking(move || session.save(&state)).await?
+    /// What is known is saved at each step, so that little is lost with the process.
+    async fn remember(&self, feed: &Feed, entry: &Entry) -> Result<(), Error> {
+        let (session, feed, entry) = (Arc::clone(&self.session), feed.clone(), entry.clone());
+        blocking(move || session.remember(&feed, entry)).await?
     }
 
-    async fn one(self, place: usize, feed: Feed, mut entry: Entry) -> Result<Done, Error> {
+    async fn one(self, place: usize, feed: Feed) -> Result<Done, Error> {
         let tracker = Tracker::new(&self.progress, place);
-        let outcome = match self.without_asking(&feed, &entry) {
+        let mut entry = self.session.entry(&feed);
+        let without_asking = self.without_asking(&feed, &entry);
+        let is_asked = without_asking.is_none();
+        let outcome = match without_asking {
             Some(outcome) => outcome,
             None => self.bring(&feed, &mut entry, &tracker).await?,
         };
         tracker.end(outcome.as_str());
         let report = self.session.report(&feed, &mut entry, outcome);
-        Ok((place, entry, report))
+        if is_asked {
+            self.remember(&feed, &entry).await?;
+        }
+        Ok((place, report))
     }
 
     /// The outcome of a feed whose server is not to be asked.
@@ -199,7 +195,7 @@ impl Run {
         }
         let due =
             entry.due(feed, now).filter(|_| !options.force && !options.accept_change.contains(&feed.id));
-        let next_at = entry.next_allowed(now).max(due)?;
+        let next_at = entry.next_allowed(feed, now).max(due)?;
         Some(FeedOutcome::NotDue { next_at })
     }
 
@@ -211,10 +207,18 @@ impl Run {
             Ok(file) => file,
             Err(error) => return Ok(FeedOutcome::Failed(error)),
         };
-        let validators = entry.file.as_ref().and_then(super::state::SourceFile::validators);
-        let request = Request { feed, validators: validators.as_ref(), tracker, now };
+        // Before it is asked, so that whoever stops the update and begins anew does not ask again.
+        let asked_before = entry.next_allowed_at;
+        entry.asked(feed, now, None);
+        self.remember(feed, entry).await?;
+        let validators = entry.file.as_ref().and_then(SourceFile::validators);
+        let request = Request::new(feed, validators.as_ref(), tracker, now);
         let fetched = self.fetcher.fetch(&request, file).await;
-        remember(feed, entry, &fetched, now);
+        match &fetched {
+            Err(FetchError::Busy { retry_at, .. }) => entry.asked(feed, now, *retry_at),
+            Err(error) if !request.was_asked(error) => entry.next_allowed_at = asked_before,
+            _ => {}
+        }
         match fetched {
             Ok(Fetched::File { file, validators }) => {
                 tracker.enter(Stage::Checking);
@@ -226,6 +230,7 @@ impl Run {
                 Ok(outcome)
             }
             Ok(Fetched::Unchanged) => {
+                entry.unchanged(now);
                 self.session.discard(feed);
                 Ok(FeedOutcome::Unchanged)
             }
@@ -234,22 +239,6 @@ impl Run {
                 Ok(FeedOutcome::Failed(error))
             }
         }
-    }
-}
-
-/// Remembers when the server was asked, and whether it said that the file is the newest.
-fn remember(feed: &Feed, entry: &mut Entry, fetched: &Result<Fetched, FetchError>, now: u64) {
-    match fetched {
-        Ok(Fetched::File { .. }) => entry.asked(feed, now, None),
-        Ok(Fetched::Unchanged) => {
-            entry.asked(feed, now, None);
-            if let Some(file) = &mut entry.file {
-                file.checked_at = now;
-            }
-        }
-        Err(FetchError::Busy { retry_at, .. }) => entry.asked(feed, now, *retry_at),
-        Err(error) if error.was_asked() => entry.asked(feed, now, None),
-        Err(_) => {}
     }
 }
 

@@ -11,7 +11,7 @@ use ip_risk_core::feeds::update::update;
 use serde_json::{Value, json};
 
 use crate::server::Reply;
-use crate::world::{DAY, HOUR, World, list, word};
+use crate::world::{DAY, HOUR, MINUTE, World, list, word};
 
 #[tokio::test]
 async fn a_second_update_says_who_is_at_work() {
@@ -23,10 +23,14 @@ async fn a_second_update_says_who_is_at_work() {
     assert_eq!(error.code(), Code::FeedsBusy);
     assert!(error.to_string().contains("wait until it is done"), "{error}");
 
-    // Dropped, the first one lets go.
+    // Dropped, the first one lets go; its server was asked all the same.
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     world.server.answer("/list", Reply::ok(list(0, 3)));
+    world.server.take_requests();
+    assert_eq!(world.word().await, "not_due");
+    assert_eq!(world.server.take_requests().len(), 0);
+    world.clock.advance(10 * MINUTE);
     assert_eq!(world.word().await, "updated");
     assert_eq!(world.half_written().len(), 0);
 }
@@ -45,7 +49,7 @@ async fn a_damaged_state_forgets_when_and_keeps_what() {
         world.server.answer("/gone", Reply::status(410));
         world.clock.advance(HOUR);
         let report = world.update().await;
-        assert_eq!(report.feeds.iter().map(word).collect::<Vec<_>>(), ["updated", "status"], "{text}");
+        assert_eq!(report.feeds.iter().map(word).collect::<Vec<_>>(), ["unchanged", "status"], "{text}");
         assert_eq!(report.feeds[1].rows, Some(3), "{text}");
         assert_eq!(world.named_by(crate::world::address(1, 0)), ["gone"], "{text}");
     }
@@ -69,7 +73,95 @@ async fn a_state_from_the_future_holds_nothing_up_for_longer_than_usual() {
     assert_eq!(world.word().await, "not_due");
     assert!(world.table().feeds()[0].seen_at <= world.clock.now());
     world.clock.advance(HOUR);
+    assert_eq!(world.word().await, "unchanged");
+}
+
+#[tokio::test]
+async fn a_change_from_the_future_waits_no_longer_than_another() {
+    let world = World::new().await;
+    world.server.answer("/list", Reply::ok(list(0, 1_000)));
+    world.update().await;
+    let path = world.feeds_directory().join("state.json");
+    let mut state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    state["feeds"]["list"]["history"]["change"] =
+        json!({ "size": { "rows": 3_000, "addresses": 3_000, "endsWithLine": true }, "since": u64::MAX });
+    fs::write(&path, state.to_string()).unwrap();
+    world.server.answer("/list", Reply::ok(list(0, 3_000)));
+    world.clock.advance(HOUR);
+    assert_eq!(world.word().await, "changed");
+    world.clock.advance(7 * DAY);
     assert_eq!(world.word().await, "updated");
+}
+
+#[tokio::test]
+async fn a_lost_state_does_not_make_servers_be_asked_at_once() {
+    let world = World::new().await;
+    world.update().await;
+    fs::remove_file(world.feeds_directory().join("state.json")).unwrap();
+    world.server.take_requests();
+    assert!(world.status()[0].next_allowed_at.is_some());
+    assert_eq!(world.word().await, "not_due");
+    let forced = world.update_with(|options| options.force = true).await.unwrap();
+    assert_eq!(word(&forced.feeds[0]), "not_due");
+    assert_eq!(world.server.take_requests().len(), 0);
+    assert!(world.has(0, 3));
+    world.clock.advance(10 * MINUTE);
+    assert_eq!(world.word().await, "unchanged");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_feed_in_the_state_makes_nobody_else_be_asked() {
+    let world = World::new().await;
+    world.update().await;
+    let path = world.feeds_directory().join("state.json");
+    let mut state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    state["feeds"]["gone-feed"] = json!({ "file": { "rows": 1 } });
+    fs::write(&path, state.to_string()).unwrap();
+    world.server.take_requests();
+    assert_eq!(world.word().await, "not_due");
+    assert!(!world.status()[0].file.as_ref().unwrap().is_imported, "what is known of it is still known");
+}
+
+#[tokio::test]
+async fn nobody_is_asked_when_that_cannot_be_remembered() {
+    let world = World::new().await;
+    fs::create_dir_all(world.feeds_directory().join("state.json/full")).unwrap();
+    let error = world.update_with(|_| ()).await.unwrap_err();
+    assert!(error.to_string().contains("check the directory"), "{error}");
+    assert_eq!(world.server.take_requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_source_of_the_same_length_is_another_one_all_the_same() {
+    let world = World::new().await;
+    world.server.answer_with("/list", |request| match request.header("if-none-match") {
+        Some(_) => Reply::status(304),
+        None => Reply::ok(list(0, 3)).with("etag", "\"v1\""),
+    });
+    world.update().await;
+    assert_eq!(list(0, 3).len(), list(1, 3).len());
+    fs::write(world.feeds_directory().join("sources/list"), list(1, 3)).unwrap();
+    assert!(world.status()[0].file.is_none());
+    world.update().await;
+    assert!(world.has(1, 3), "it is judged and used");
+    world.clock.advance(HOUR);
+    assert_eq!(world.word().await, "updated", "what is known is about another file");
+    assert!(world.has(0, 3));
+}
+
+#[tokio::test]
+async fn a_source_that_is_too_large_or_no_file_is_left_out() {
+    let world = World::new().await;
+    world.update().await;
+    let source = world.feeds_directory().join("sources/list");
+    fs::write(&source, list(1, 20_000)).unwrap();
+    let report = world.update().await;
+    assert!(report.notes[0].contains("`list` is left out"), "{:?}", report.notes);
+    assert!(world.has(0, 3));
+    fs::remove_file(&source).unwrap();
+    fs::create_dir(&source).unwrap();
+    assert_eq!(world.update().await.table, TableOutcome::Empty);
+    assert!(world.has(0, 3));
 }
 
 #[tokio::test]

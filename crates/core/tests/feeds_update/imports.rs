@@ -26,9 +26,9 @@ async fn a_file_is_imported_by_its_name_or_by_an_id() {
     assert_eq!(world.named_by(address(1, 3)), ["other"]);
     assert!(world.status().iter().all(|feed| feed.file.as_ref().unwrap().is_imported));
     assert_eq!(world.server.take_requests().len(), 0);
-    // A server is asked as if nothing was there.
+    // A server is asked as if nothing was there, and has the same.
     let report = world.update().await;
-    assert_eq!(word(&report.feeds[0]), "updated");
+    assert_eq!(word(&report.feeds[0]), "unchanged");
     assert!(!world.status()[0].file.as_ref().unwrap().is_imported);
     assert!(world.status()[1].file.as_ref().unwrap().is_imported);
 }
@@ -77,8 +77,30 @@ async fn a_file_that_is_not_for_commerce_needs_a_word_here_too() {
     fs::write(world.path("gift"), list(0, 3)).unwrap();
     let files = || vec![(None, world.path("gift"))];
     assert_eq!(word(&world.import(files(), |_| ()).unwrap().feeds[0]), "needs_licence");
+    assert!(!world.status()[0].licence_accepted);
     let report = world.import(files(), |options| options.accept_non_commercial = true).unwrap();
     assert_eq!(word(&report.feeds[0]), "updated");
+    assert!(world.status()[0].licence_accepted);
+    // That is remembered, so that a table can be made anew.
+    fs::remove_file(world.feeds_directory().join("feeds.bin")).unwrap();
+    assert_eq!(word(&world.update().await.feeds[0]), "needs_licence");
+    assert_eq!(world.named_by(address(0, 0)), ["gift"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_for_commerce_is_not_used_because_somebody_put_it_there() {
+    let mut world = World::new().await;
+    world.add("gift", |feed| feed["licence"]["commercial"] = json!(false));
+    fs::create_dir_all(world.feeds_directory().join("sources")).unwrap();
+    fs::write(world.feeds_directory().join("sources/gift"), list(1, 3)).unwrap();
+    let report = world.update().await;
+    assert!(
+        report.notes[0].contains("`gift` is left out") && report.notes[0].contains("--accept-non-commercial")
+    );
+    assert_eq!(report.feeds[1].rows, None);
+    assert_eq!(world.named_by(address(1, 0)), [""; 0]);
+    world.update_with(|options| options.accept_non_commercial = true).await.unwrap();
+    assert_eq!(world.named_by(address(1, 0)), ["gift"]);
 }
 
 #[tokio::test]
@@ -90,10 +112,16 @@ async fn a_file_that_cannot_be_read_or_named_is_an_error_before_anything_is_take
     for (bad, code) in [
         ((None, world.path("what")), Code::Feeds),
         ((Some("list".into()), world.path("none")), Code::Feeds),
+        ((Some("list".into()), world.path("feeds")), Code::Feeds),
         ((Some("lsit".into()), world.path("what")), Code::Option),
     ] {
         let error = world.import(vec![good.clone(), bad], |_| ()).unwrap_err();
         assert_eq!(error.code(), code, "{error}");
+        assert!(
+            code == Code::Option
+                || error.to_string().contains("cannot be read")
+                || error.to_string().contains("no feed")
+        );
     }
     assert_eq!(world.status()[0].file, None);
 }

@@ -47,7 +47,9 @@ async fn what_an_operator_says_of_its_own_networks_stays_true_as_long_as_it_says
     });
     assert_eq!(world.word().await, "updated");
     world.clock.advance(DAY);
-    assert_eq!(world.word().await, "unchanged");
+    let report = world.update().await;
+    assert_eq!(word(&report.feeds[0]), "unchanged");
+    assert_eq!(report.outcome(), Outcome::Updated, "the table is new");
     assert!(world.clock.now() - world.table().feeds()[0].seen_at < HOUR);
 }
 
@@ -82,9 +84,70 @@ async fn a_feed_is_asked_for_when_it_is_due_and_by_force_no_more_often_than_its_
     world.clock.advance(10 * MINUTE);
     assert_eq!(world.word().await, "not_due");
     let forced = world.update_with(|options| options.force = true).await.unwrap();
-    assert_eq!(word(&forced.feeds[0]), "updated");
+    assert_eq!(word(&forced.feeds[0]), "unchanged");
     world.clock.advance(HOUR);
+    assert_eq!(world.word().await, "unchanged");
+}
+
+#[tokio::test]
+async fn an_interval_may_be_longer_than_a_week() {
+    let mut world = World::empty().await;
+    let eight_days = json!(8 * 24 * 60);
+    world.add("list", |feed| {
+        (feed["minIntervalMinutes"], feed["intervalMinutes"]) = (eight_days.clone(), eight_days);
+    });
+    world.server.answer("/list", Reply::ok(list(0, 3)));
     assert_eq!(world.word().await, "updated");
+    for (days, outcome) in [(0, "not_due"), (7, "not_due"), (1, "unchanged")] {
+        world.clock.advance(days * DAY);
+        let forced = world.update_with(|options| options.force = true).await.unwrap();
+        assert_eq!(word(&forced.feeds[0]), outcome);
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_answered_was_asked_whatever_becomes_of_its_link() {
+    let mut world = World::empty().await;
+    let page = world.server.url("/page");
+    world.add("list", |feed| {
+        feed["url"] = serde_json::Value::Null;
+        (feed["page"], feed["link"]) = (json!(page), json!("http://127.0.0.1:9/d/*.txt"));
+    });
+    world.server.answer("/page", Reply::ok("<a href=\"http://127.0.0.1:9/d/x.txt\">"));
+    assert_eq!(world.word().await, "connect");
+    assert_eq!(world.word().await, "not_due");
+    assert_eq!(world.server.take_requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_new_file_is_compiled_also_when_its_date_and_length_are_those_of_the_last() {
+    let world = World::new().await;
+    let modified = "Sat, 21 Nov 2026 10:00:00 GMT";
+    for block in 0..3 {
+        world.server.answer("/list", Reply::ok(list(block, 3)).with("last-modified", modified));
+        assert_eq!(world.word().await, "updated");
+        assert!(world.has(block, 3));
+        world.clock.advance(HOUR);
+    }
+    std::fs::write(world.path("list.txt"), list(0, 3)).unwrap();
+    world.import(vec![(None, world.path("list.txt"))], |_| ()).unwrap();
+    assert!(world.has(0, 3));
+}
+
+#[tokio::test]
+async fn the_same_file_once_more_is_as_old_as_it_was() {
+    let world = World::new().await;
+    assert_eq!(world.word().await, "updated");
+    let before = world.table().feeds()[0].seen_at;
+    world.clock.advance(30 * DAY);
+    let report = world.update().await;
+    assert_eq!((report.outcome(), report.table), (Outcome::Unchanged, TableOutcome::Kept));
+    world
+        .server
+        .answer("/list", Reply::ok(list(0, 3)).with("last-modified", "Wed, 01 Jan 2098 00:00:00 GMT"));
+    world.clock.advance(30 * DAY);
+    assert_eq!(world.word().await, "unchanged");
+    assert_eq!(world.table().feeds()[0].seen_at, before);
 }
 
 #[tokio::test]

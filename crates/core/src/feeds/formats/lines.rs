@@ -24,6 +24,7 @@ pub(in crate::feeds) fn read(
         if input.take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
+        rows.ends_with_line(line.last() == Some(&b'\n'));
         let is_rest = is_cut;
         is_cut = line.len() as u64 == LONGEST_LINE && line.last() != Some(&b'\n');
         // What is no text becomes `U+FFFD`, which is in no row but may be in a comment.

@@ -59,6 +59,11 @@ impl<'a> Rows<'a> {
         self.summary.declared_addresses = self.summary.declared_addresses.or(addresses);
     }
 
+    /// Whether the line that came last has a line break.
+    pub(super) fn ends_with_line(&mut self, ends: bool) {
+        self.summary.is_open_ended = !ends;
+    }
+
     pub(super) fn credit(&mut self, line: &str) {
         self.summary.credit.get_or_insert_with(|| printable(line));
     }
