@@ -1,9 +1,9 @@
-// One side of the benchmark, in a process of its own: `side.mjs NAME API_URL REDIS_URL`. It warms up, says so, and
-// then answers each `round` with the time of one call in nanoseconds.
+// One side of `cached.mjs`, in a process of its own: `side.mjs NAME API_URL REDIS_URL`.
 
 import { createRequire } from 'node:module'
 import { createPaste } from './sides/paste.mjs'
 import { createTutorial } from './sides/tutorial.mjs'
+import { readDecision, serve } from './serve.mjs'
 
 const require = createRequire(import.meta.url)
 const { RiskChecker, riskMiddleware } = require('../lib/index.js')
@@ -22,11 +22,6 @@ function makeAddresses() {
     ;[all[index], all[other]] = [all[other], all[index]]
   }
   return all
-}
-
-/** Reads what a login handler reads, so that no side can leave it undone. */
-function readDecision({ score, flags, reasons, action, failedOpen }) {
-  return score + reasons.length + action.length + (flags.is_vpn ? 1 : 0) + (failedOpen ? 1 : 0)
 }
 
 function readTutorial({ score, flags, failedOpen }) {
@@ -85,20 +80,5 @@ function callGate(gate) {
   }
 }
 
-async function round(calls, call) {
-  const start = process.hrtime.bigint()
-  if (call.constructor.name === 'AsyncFunction') {
-    for (let at = 0; at < calls; at++) await call(addresses[at % ADDRESSES])
-  } else {
-    for (let at = 0; at < calls; at++) call(addresses[at % ADDRESSES])
-  }
-  return Number(process.hrtime.bigint() - start) / calls
-}
-
 const [name, ...urls] = process.argv.slice(2)
-const [calls, call] = await sides[name](...urls)
-process.on('message', async (message) => {
-  if (message === 'round') process.send(await round(calls, call))
-  else process.exit()
-})
-process.send('ready')
+serve(addresses, ...(await sides[name](...urls)))

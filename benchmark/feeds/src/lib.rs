@@ -5,5 +5,15 @@
 //! `../shared/data/feeds` beside the checkout, and say so when they are not there.
 
 pub mod auc;
+pub mod draw;
+pub mod files;
+mod merged;
+pub mod mmdb;
 pub mod population;
+pub mod program;
+pub mod search;
+mod search_points;
+pub mod segments;
 pub mod snapshots;
+pub mod synthetic;
+pub mod timing;

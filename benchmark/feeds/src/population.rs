@@ -12,7 +12,9 @@ use ip_risk_core::feeds::scoring::Scoring;
 use ip_risk_core::feeds::table::Table;
 use ip_risk_core::special_use;
 
-use crate::snapshots::{NOW, Outcome};
+use crate::merged::{is_in, merge};
+use crate::program::Outcome;
+use crate::snapshots::NOW;
 
 /// Ranges without overlaps, with how many addresses come before each.
 pub struct Population {
@@ -25,21 +27,11 @@ impl Population {
     /// Out of any ranges; special-use space is left out when addresses are drawn.
     #[must_use]
     pub fn new(ranges: impl IntoIterator<Item = Range>) -> Self {
-        let mut open: Vec<(u32, u32)> = ranges
-            .into_iter()
-            .filter_map(|range| match range {
-                Range::V4(first, last) => Some((first, last)),
-                Range::V6(..) => None,
-            })
-            .collect();
-        open.sort_unstable();
-        let mut ranges: Vec<(u32, u32)> = Vec::new();
-        for (first, last) in open {
-            match ranges.last_mut() {
-                Some((_, end)) if first <= *end => *end = (*end).max(last),
-                _ => ranges.push((first, last)),
-            }
-        }
+        let ipv4 = ranges.into_iter().filter_map(|range| match range {
+            Range::V4(first, last) => Some((first, last)),
+            Range::V6(..) => None,
+        });
+        let ranges = merge(ipv4.collect());
         let mut total = 0;
         let count = |(first, last): &(u32, u32)| {
             let before = total;
@@ -78,8 +70,7 @@ impl Population {
     /// Whether it holds an address.
     #[must_use]
     pub fn holds(&self, address: u32) -> bool {
-        let place = self.ranges.partition_point(|(first, _)| *first <= address);
-        place > 0 && self.ranges[place - 1].1 >= address
+        is_in(&self.ranges, address)
     }
 
     /// `count` addresses, each as likely as any other, of which `keep` holds and which are not special-use space.
@@ -102,7 +93,9 @@ impl Population {
     }
 }
 
-fn is_special(address: u32) -> bool {
+/// Whether it is in special-use space, which no feed decides about.
+#[must_use]
+pub fn is_special(address: u32) -> bool {
     Address::parse(&Ipv4Addr::from_bits(address).to_string())
         .is_none_or(|address| special_use::name(address).is_some())
 }

@@ -1,26 +1,24 @@
 //! Snapshots of the feeds in the catalogue, and of a few more that only serve as somebody to be scored.
 
-use std::error::Error;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use flate2::read::GzDecoder;
+use ip_risk_core::error::Error;
 use ip_risk_core::feeds::catalogue::Catalogue;
 use ip_risk_core::feeds::compile::{Source, compile};
 use ip_risk_core::feeds::format::{Format, parse};
 use ip_risk_core::feeds::info::FeedInfo;
 use ip_risk_core::feeds::networks::Networks;
 use ip_risk_core::feeds::own_networks;
+use ip_risk_core::feeds::row::{About, Row};
 use ip_risk_core::feeds::signal::Signal;
 use ip_risk_core::feeds::table::Table;
 
+use crate::files;
+use crate::program::Outcome;
+
 /// The time at which all snapshots are taken to be true, so that nothing has decayed.
 pub const NOW: u64 = 1_780_000_000_000;
-
-/// What can go wrong in a program that is run by hand.
-pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// The feeds of the catalogue of which there is a snapshot, and how it is written.
 const SNAPSHOTS: [(&str, &str, Format); 27] = [
@@ -60,6 +58,11 @@ const OTHERS: [(&str, &str, Signal, Option<u8>); 3] = [
     ("pia", "x4bnet/input/vpn/ips/pia.txt", Signal::Vpn, None),
 ];
 
+/// Feeds that tell a hosting address from one of an access network.
+pub const HOSTING: [&str; 6] = ["x4bnet-vpn-v4", "x4bnet-datacenter-v4", "aws", "azure", "gcp", "oracle"];
+/// Feeds of clouds whose name is known.
+pub const CLOUDS: [&str; 4] = ["aws", "azure", "gcp", "oracle"];
+
 /// Where the snapshots are.
 ///
 /// # Errors
@@ -72,10 +75,8 @@ pub fn directory() -> Outcome<PathBuf> {
         return Ok(directory);
     }
     let shown = directory.display();
-    Err(format!(
-        "there are no snapshots of feeds in `{shown}`, so nothing was measured; `IP_RISK_SNAPSHOTS` names another directory"
-    )
-    .into())
+    Err(format!("there are no snapshots of feeds in `{shown}`; `IP_RISK_SNAPSHOTS` names another directory")
+        .into())
 }
 
 /// Which AS announces what, out of the npm package that the seed is built from.
@@ -91,16 +92,28 @@ pub fn networks() -> Outcome<Networks> {
     Ok(Networks::parse(&[&read("asn-ipv4-num.csv")?, &read("asn-ipv6-num.csv")?])?)
 }
 
+/// A row beside the source that took it, for those who search without a table.
+pub struct KeptRow {
+    /// What it is about.
+    pub about: About,
+    /// The place of its feed among the sources.
+    pub feed: usize,
+    /// Whom it belongs to, when the row says so.
+    pub name: Option<String>,
+    /// Its number; 0 is none.
+    pub value: u8,
+}
+
+/// What does with each row of the feed at a place among the sources what its caller wants.
+type Watch<'a> = &'a mut dyn FnMut(usize, Row<'_>);
+
 /// Reads one snapshot, unpacked where it is packed.
-fn read(path: &Path, format: Format, source: &mut Source) -> Outcome<()> {
-    let file = File::open(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
-    let is_packed = path.extension().is_some_and(|extension| extension == "gz");
-    let mut input: Box<dyn BufRead> = if is_packed {
-        Box::new(BufReader::new(GzDecoder::new(file)))
-    } else {
-        Box::new(BufReader::new(file))
-    };
-    let summary = parse(format, &mut input, &mut |row| source.take(row))?;
+fn read(path: &Path, format: Format, source: &mut Source, watch: &mut dyn FnMut(Row<'_>)) -> Outcome<()> {
+    let mut input = files::open(path)?;
+    let summary = parse(format, &mut input, &mut |row| {
+        watch(row);
+        source.take(row);
+    })?;
     source.info.rows = summary.rows;
     Ok(())
 }
@@ -110,34 +123,61 @@ fn read(path: &Path, format: Format, source: &mut Source) -> Outcome<()> {
 /// # Errors
 /// When a snapshot cannot be read.
 pub fn sources(directory: &Path, networks: &Networks) -> Outcome<Vec<Source>> {
+    watched_sources(directory, networks, &mut |_, _| {})
+}
+
+/// The same, and all their rows once more.
+///
+/// # Errors
+/// When a snapshot cannot be read.
+pub fn sources_and_rows(directory: &Path, networks: &Networks) -> Outcome<(Vec<Source>, Vec<KeptRow>)> {
+    let mut rows = Vec::new();
+    let sources = watched_sources(directory, networks, &mut |feed, row| {
+        rows.push(KeptRow { about: row.about, feed, name: row.name.map(str::to_owned), value: row.value });
+    })?;
+    Ok((sources, rows))
+}
+
+fn watched_sources(directory: &Path, networks: &Networks, watch: Watch<'_>) -> Outcome<Vec<Source>> {
     let catalogue = Catalogue::load(None)?;
     let mut sources = own_networks::sources(networks, NOW);
-    for (id, path, format) in SNAPSHOTS {
+    watch_own(&sources, networks, watch);
+    let known = SNAPSHOTS.into_iter().map(|(id, path, format)| {
         let feed = catalogue.find(id)?;
-        let mut source = Source::new(FeedInfo {
-            id: feed.id.clone(),
-            title: feed.title.clone(),
-            operator: feed.operator.clone(),
-            signal: feed.signal,
-            weight: feed.weight,
-            name: feed.name.clone(),
-            licence: feed.licence.name.clone(),
-            credit: None,
-            seen_at: NOW,
-            rows: 0,
-        });
-        read(&directory.join(path), format, &mut source)?;
-        sources.push(source);
-    }
-    for (id, path, signal, weight) in OTHERS {
-        let mut source = Source::new(info(id, signal, weight));
-        read(&directory.join(path), Format::List, &mut source)?;
+        let mut known = info(id, feed.signal, feed.weight);
+        known.title.clone_from(&feed.title);
+        known.operator.clone_from(&feed.operator);
+        known.name.clone_from(&feed.name);
+        known.licence.clone_from(&feed.licence.name);
+        Ok((known, path, format))
+    });
+    let others = OTHERS
+        .into_iter()
+        .map(|(id, path, signal, weight)| Ok((info(id, signal, weight), path, Format::List)));
+    for feed in known.chain(others) {
+        let (info, path, format) = feed.map_err(|error: Error| error.to_string())?;
+        let (mut source, place) = (Source::new(info), sources.len());
+        read(&directory.join(path), format, &mut source, &mut |row| watch(place, row))?;
         sources.push(source);
     }
     Ok(sources)
 }
 
-fn info(id: &str, signal: Signal, weight: Option<u8>) -> FeedInfo {
+/// The rows of our own networks, which no parser gives: of those that announce IPv4.
+fn watch_own(sources: &[Source], networks: &Networks, watch: Watch<'_>) {
+    let sizes = networks.sizes();
+    for (number, (signal, name)) in own_networks::by_number() {
+        if !sizes.contains_key(&number) {
+            continue;
+        }
+        let place = sources.iter().position(|source| source.info.signal == signal);
+        if let Some(place) = place {
+            watch(place, Row { about: About::Asn(number), name, value: 0 });
+        }
+    }
+}
+
+pub(crate) fn info(id: &str, signal: Signal, weight: Option<u8>) -> FeedInfo {
     FeedInfo {
         id: id.to_owned(),
         title: id.to_owned(),

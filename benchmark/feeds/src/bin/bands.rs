@@ -1,26 +1,25 @@
 //! Which share of each population lies in which band: `npm run bands`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+#![expect(clippy::print_stdout, reason = "it is a program")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 
 use fastrand::Rng;
 use ip_risk_benchmark::population::{Population, alone, score};
-use ip_risk_benchmark::snapshots::{Outcome, directory, networks, sources, table};
+use ip_risk_benchmark::program::{Outcome, end};
+use ip_risk_benchmark::snapshots::{CLOUDS, HOSTING, directory, networks, sources, table};
 use ip_risk_core::feeds::compile::Source;
 use ip_risk_core::feeds::networks::Networks;
 use ip_risk_core::feeds::scoring::Scoring;
 
 /// How many addresses are drawn of each population.
 const SAMPLE: usize = 20_000;
-/// What tells a hosting address from one of an access network.
-const HOSTING: [&str; 6] = ["x4bnet-vpn-v4", "x4bnet-datacenter-v4", "aws", "azure", "gcp", "oracle"];
 
 /// The populations that are the addresses of feeds.
 const OF_FEEDS: [(&str, &[&str]); 14] = [
     ("iCloud Private Relay", &["apple-relay"]),
-    ("named clouds", &["aws", "azure", "gcp", "oracle"]),
+    ("named clouds", &CLOUDS),
     ("X4BNet datacenter", &["x4bnet-datacenter-v4"]),
     ("X4BNet vpn minus relay", &["x4bnet-vpn-v4"]),
     ("exact consumer VPN", &["proton-vpn", "mullvad", "pia"]),
@@ -36,13 +35,7 @@ const OF_FEEDS: [(&str, &[&str]); 14] = [
 ];
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bands: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end("bands", run())
 }
 
 fn run() -> Outcome<()> {
@@ -68,6 +61,7 @@ fn run() -> Outcome<()> {
             alone.shares[0], alone.shares[1], alone.mean
         );
     }
+    println!("| verified crawlers | no snapshot | | | | | | | |");
     Ok(())
 }
 

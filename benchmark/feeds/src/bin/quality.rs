@@ -3,14 +3,15 @@
 //! One operator at a time is left out: its own lists, and everything that may hold them (counts of lists, aggregates, long
 //! windows). Addresses of its lists are then told apart from random routed ones by the score.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+#![expect(clippy::print_stdout, reason = "it is a program")]
 
 use std::process::ExitCode;
 
 use fastrand::Rng;
 use ip_risk_benchmark::auc::{auc, edge_for, share_from};
 use ip_risk_benchmark::population::{Population, alone, score};
-use ip_risk_benchmark::snapshots::{Outcome, directory, networks, sources, table};
+use ip_risk_benchmark::program::{Outcome, end};
+use ip_risk_benchmark::snapshots::{CLOUDS, HOSTING, directory, networks, sources, table};
 use ip_risk_core::feeds::compile::Source;
 use ip_risk_core::feeds::networks::Networks;
 use ip_risk_core::feeds::scoring::Scoring;
@@ -31,16 +32,9 @@ const OPERATORS: [(&str, &[&str]); 4] = [
 /// What may hold anybody's list.
 const AGGREGATES: [&str; 5] =
     ["ipsum", "firehol-level3", "firehol-level4", "firehol-abusers-30d", "stopforumspam-180d"];
-const HOSTING: [&str; 6] = ["x4bnet-vpn-v4", "x4bnet-datacenter-v4", "aws", "azure", "gcp", "oracle"];
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("quality: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end("quality", run())
 }
 
 /// What all rows share.
@@ -148,9 +142,7 @@ impl World {
     fn print_unmoved(&self) -> Outcome<()> {
         println!("\nAddresses whose score the neighbourhood changes, of {SAMPLE}, with all feeds:");
         let mut rng = Rng::with_seed(SEEDS[0]);
-        for (name, ids) in
-            [("relay", &["apple-relay"][..]), ("named clouds", &["aws", "azure", "gcp", "oracle"])]
-        {
+        for (name, ids) in [("relay", &["apple-relay"][..]), ("named clouds", &CLOUDS)] {
             let addresses = Population::of_feeds(&self.sources, ids)?.draw(SAMPLE, &mut rng, |_| true);
             let is_moved = |address: &&u32| {
                 score(&self.everything, &self.scoring, **address, true)

@@ -1,17 +1,32 @@
-//! Opens databases and prints what is in them: `cargo run --example read_mmdb -- <file>...`.
+//! Opens databases, asks each about addresses all over the internet, and prints what is in them:
 //!
-//! Each one is asked about addresses all over the internet. Exits with 1 when one of them cannot be opened.
+//! ```sh
+//! cargo run --release -p ip-risk-benchmark --bin read_mmdb -- <file>...
+//! ```
+//!
+//! Exits with 1 when one of them cannot be opened.
 
-#![allow(clippy::print_stdout, reason = "it is a program")]
-#![allow(clippy::disallowed_methods, reason = "it measures")]
+#![expect(clippy::print_stdout, reason = "it is a program")]
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::{env, fs};
 
+use ip_risk_benchmark::program::Outcome;
+use ip_risk_benchmark::timing::timed;
 use ip_risk_core::feeds::mmdb::Database;
+
+fn main() -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for path in env::args().skip(1) {
+        if let Err(error) = read(&path) {
+            println!("{path}: {error}");
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
+}
 
 /// One address of each IPv4 /16, all of 1.0.0.0/14, and one of each IPv6 /16.
 fn addresses() -> impl Iterator<Item = IpAddr> {
@@ -21,36 +36,25 @@ fn addresses() -> impl Iterator<Item = IpAddr> {
     spread.chain(first).chain(ipv6)
 }
 
-fn read(path: &str) -> Result<(), Box<dyn Error>> {
-    let database = Database::open(std::fs::read(path)?)?;
-    let start = Instant::now();
-    let mut asked = 0_u32;
+fn read(path: &str) -> Outcome<()> {
+    let database = Database::open(fs::read(path)?)?;
     let mut signals: BTreeMap<_, u64> = BTreeMap::new();
-    for address in addresses() {
-        asked += 1;
-        for found in database.look_up(address) {
-            *signals.entry(found.signal).or_default() += 1;
-        }
-    }
-    let nanoseconds = (start.elapsed() / asked).as_nanos();
+    let (asked, time) = timed(|| {
+        addresses().fold(0_u32, |asked, address| {
+            for found in database.look_up(address) {
+                *signals.entry(found.signal).or_default() += 1;
+            }
+            asked + 1
+        })
+    });
     println!(
-        "{path}: {:?}, {nanoseconds} ns each, {} errors, {signals:?}",
+        "{path}: {:?}, {} ns each, {} errors, {signals:?}",
         database.kind(),
+        (time / asked).as_nanos(),
         database.errors()
     );
     if let Some(warning) = database.warning() {
         println!("  warning: {warning}");
     }
     Ok(())
-}
-
-fn main() -> ExitCode {
-    let mut code = ExitCode::SUCCESS;
-    for path in std::env::args().skip(1) {
-        if let Err(error) = read(&path) {
-            println!("{path}: {error}");
-            code = ExitCode::FAILURE;
-        }
-    }
-    code
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::neighbourhood::Constants;
-use super::signal::Signal;
+use super::signal::{SIGNALS, Signal};
 use crate::error::{Code, Error};
 
 const HOUR: u64 = 60 * 60 * 1_000;
@@ -69,7 +69,7 @@ impl Weighing {
 pub struct Scoring {
     /// Rises with every change of a number.
     pub version: u32,
-    signals: BTreeMap<Signal, Weighing>,
+    signals: Weighings,
     /// What standing on 1, 2, 3, 4, and 5 or more lists weighs.
     attack_counts: [u8; 5],
     /// Fewer lists say nothing about a Tor exit, which stands on some for being one.
@@ -96,6 +96,17 @@ pub struct Scoring {
     pub neighbourhood: Constants,
 }
 
+/// How each signal weighs, by its number: they are looked up several times for each feed on which an address stands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "BTreeMap<Signal, Weighing>")]
+struct Weighings([Option<Weighing>; SIGNALS.len()]);
+
+impl From<BTreeMap<Signal, Weighing>> for Weighings {
+    fn from(written: BTreeMap<Signal, Weighing>) -> Self {
+        Self(SIGNALS.map(|signal| written.get(&signal).copied()))
+    }
+}
+
 impl Scoring {
     /// The one in this package.
     ///
@@ -109,7 +120,7 @@ impl Scoring {
     /// How a signal weighs; nothing for one that the file does not name.
     #[must_use]
     pub fn weighing(&self, signal: Signal) -> Option<&Weighing> {
-        self.signals.get(&signal)
+        self.signals.0.get(signal as usize)?.as_ref()
     }
 
     /// What a row weighs, from 0 to 100, before it decays. `own` is the feed's own weight, `value` the row's number.
@@ -127,7 +138,6 @@ impl Scoring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feeds::signal::SIGNALS;
 
     #[test]
     fn every_signal_weighs_something_that_ends() {
