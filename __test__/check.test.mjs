@@ -513,13 +513,16 @@ describe('stats', () => {
     await checker.checkMany(['192.0.2.45', '192.0.2.80'])
     await checker.check('192.0.2.45')
     advance(300_001)
-    api.fault({ status: 503 }, { times: 1 })
+    // It is asked for once more, in vain.
+    api.fault({ status: 503 }, { times: 2 })
     await checker.check('192.0.2.45')
     const { cache, upstream } = checker.stats()
     assert.deepEqual(cache, { entries: 2, hits: 1, staleAnswers: 1 })
-    const { lastFailure, lastSuccessAt, ...counts } = upstream
-    const failures = { ERR_IP_RISK_UPSTREAM_STATUS: 1 }
-    assert.deepEqual(counts, { calls: 3, coalesced: 0, inFlight: 0, credits: 4, failures })
+    const { lastFailure, lastSuccessAt, health, ...counts } = upstream
+    const failures = { ERR_IP_RISK_UPSTREAM_STATUS: 2 }
+    const expected = { calls: 4, batches: 0, retries: 1, coalesced: 0, inFlight: 0, credits: 4, failures }
+    assert.deepEqual(counts, expected)
+    assert.equal(health.state, 'closed')
     assert.equal(lastFailure.code, 'ERR_IP_RISK_UPSTREAM_STATUS')
     assert.ok(lastFailure.advice.length > 0 && lastFailure.at > lastSuccessAt && lastSuccessAt >= before)
   })
@@ -530,8 +533,12 @@ describe('stats', () => {
     assert.deepEqual(Object.keys(policies).sort(), ['login', 'payment'])
     assert.ok(policies.login.histogram.every((count) => count === 0))
     assert.deepEqual(cache, { entries: 0, hits: 0, staleAnswers: 0 })
-    const none = { calls: 0, coalesced: 0, inFlight: 0, credits: 0, failures: {} }
-    assert.deepEqual(upstream, { ...none, lastFailure: null, lastSuccessAt: null })
+    const none = { calls: 0, batches: 0, retries: 0, coalesced: 0, inFlight: 0, credits: 0, failures: {} }
+    const { health, ...counts } = upstream
+    assert.deepEqual(counts, { ...none, lastFailure: null, lastSuccessAt: null })
+    const { since, ...rest } = health
+    assert.deepEqual(rest, { state: 'closed', cause: null, nextProbeAt: null })
+    assert.ok(since > 0 && since <= Date.now())
   })
 
   test('show how many calls are under way', async (t) => {

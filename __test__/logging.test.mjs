@@ -460,6 +460,82 @@ describe('failing open', () => {
   })
 })
 
+describe('an outage of the provider', () => {
+  /** A checker with a clock that can be moved, and the lines about outages. */
+  async function start(t) {
+    const logger = recordingLogger()
+    const world = await startChecker(t, { logger })
+    const isAboutOutage = ({ message }) => message.startsWith('calls are ')
+    return { ...world, outages: () => logger.lines.filter(isAboutOutage) }
+  }
+  const MINUTE = 60_000
+
+  test('has one loud line with what to do, and one when it is over', async (t) => {
+    const { checker, api, advance, outages } = await start(t)
+    api.fault({ status: 401 })
+    for (let last = 0; last < 20; last++) await checker.check(scoring(last))
+    assert.equal(api.requestCount(), 1)
+    assert.equal(outages().length, 1)
+    const [{ level, details, message }] = outages()
+    assert.deepEqual([level, details.code], ['warn', 'ERR_IP_RISK_KEY_REFUSED'])
+    assert.match(message, /^calls are stopped: the key was refused.*IPGEO_API_KEY/)
+    const { health } = checker.stats().upstream
+    assert.equal(details.since, new Date(health.since).toISOString())
+    assert.deepEqual([health.state, health.cause], ['open', 'ERR_IP_RISK_KEY_REFUSED'])
+    assert.ok(health.nextProbeAt > health.since && health.nextProbeAt <= health.since + 2_000)
+
+    api.fault(null)
+    advance(MINUTE)
+    for (let last = 0; last < 20; last++) await checker.check(scoring(last))
+    const [, over, ...more] = outages()
+    assert.deepEqual(over, { level: 'info', details, message: 'calls are made again' })
+    assert.deepEqual(more, [])
+    assert.equal(checker.stats().upstream.health.state, 'closed')
+  })
+
+  test('is said again every 10 minutes that it lasts', async (t) => {
+    const { checker, api, advance, outages } = await start(t)
+    api.fault({ status: 429 })
+    for (let minute = 0; minute < 25; minute++) {
+      await checker.check(scoring(0))
+      advance(MINUTE)
+    }
+    assert.deepEqual(
+      outages().map(({ details }) => details.code),
+      Array.from({ length: 3 }, () => 'ERR_IP_RISK_QUOTA'),
+    )
+  })
+
+  test('of many failures is told as such', async (t) => {
+    const { checker, api, advance, outages } = await start(t)
+    api.fault({ kind: 'not-json' })
+    for (let last = 0; last < 5; last++) {
+      advance(1_000)
+      await checker.check(scoring(last))
+    }
+    const decision = await checker.check(scoring(5))
+    assert.deepEqual([decision.failure, decision.failedOpen], ['ERR_IP_RISK_BREAKER', true])
+    assert.equal(api.requestCount(), 5)
+    assert.deepEqual(
+      outages().map(({ details }) => details.code),
+      ['ERR_IP_RISK_BREAKER'],
+    )
+  })
+
+  test('is not taken by a checker without a logger, which shares the provider', async () => {
+    const script = `
+      const silent = new RiskChecker({ apiKey: 'any', endpoint: api.url, logger: false })
+      api.fault({ status: 401 })
+      await silent.check('8.8.4.0')
+      await silent.check('8.8.4.0')
+      await checker.check('8.8.4.0')
+      await silent.close()
+    `
+    const { stderr } = await runApplication({ script })
+    assert.equal(stderr.filter((line) => line.includes('calls are stopped')).length, 1)
+  })
+})
+
 onEachExpress('a closed checker', (express) => {
   test('is named in the lines about it', async (t) => {
     for (const [gate, said] of [

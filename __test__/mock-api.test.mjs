@@ -736,6 +736,18 @@ describe('kinds of faults', () => {
     }
   })
 
+  test('bulk-nulls, bulk-object', async () => {
+    const ips = [PUBLIC_IP, OTHER_IP]
+    api.fault({ kind: 'bulk-nulls' })
+    assert.deepEqual((await lookUpMany(api, ips)).json(), [null, null])
+    api.fault({ kind: 'bulk-object' })
+    assert.equal((await lookUp(api, PUBLIC_IP)).json().ip, PUBLIC_IP)
+    const answer = await lookUpMany(api, ips)
+    assert.deepEqual(Object.keys(answer.json()), ['0', '1'])
+    assert.equal(answer.json()[1].ip, OTHER_IP)
+    assert.equal(answer.headers['x-credits-charged'], '4')
+  })
+
   test('strike refused and bulk requests too', async () => {
     api.fault({ kind: 'bulk-short' })
     assertMessage(await lookUpMany(api, []), 400)
@@ -769,6 +781,22 @@ describe('planning faults', () => {
     assert.deepEqual(await statuses(PUBLIC_IP), [503])
     api.fault(null)
     assert.deepEqual(await statuses(PUBLIC_IP), [200])
+  })
+
+  test('an endpoint, before every endpoint', async () => {
+    const bulkStatus = async (...ips) => (await lookUpMany(api, ips)).status
+    api.fault({ status: 413 }, { endpoint: 'bulk' })
+    assert.deepEqual([await bulkStatus(PUBLIC_IP), await statuses(PUBLIC_IP)], [413, [200]])
+    api.fault({ status: 503 })
+    assert.deepEqual([await bulkStatus(PUBLIC_IP), await statuses(PUBLIC_IP)], [413, [503]])
+    api.fault({ status: 500 }, { ip: OTHER_IP, endpoint: 'single', times: 1 })
+    assert.deepEqual(await statuses(OTHER_IP, OTHER_IP), [500, 503])
+    api.fault({ status: 429 }, { ip: OTHER_IP })
+    assert.deepEqual([await bulkStatus(PUBLIC_IP, OTHER_IP), await statuses(OTHER_IP)], [429, [429]])
+    api.fault(null, { endpoint: 'bulk' })
+    assert.deepEqual([await bulkStatus(PUBLIC_IP), await bulkStatus(OTHER_IP)], [503, 429])
+    api.fault(null)
+    assert.equal(await bulkStatus(PUBLIC_IP, OTHER_IP), 200)
   })
 
   test('a script, before all others', async () => {
@@ -807,7 +835,8 @@ describe('planning faults', () => {
     [{ kind: 'redirect', location: 'a\nb' }, {}, TypeError],
     [{ status: 500 }, { times: 0 }, /`times` is `0`/],
     [{ status: 500 }, { ip: 'foo' }, /ip is `foo`/],
-    [{ status: 500 }, { address: 'foo' }, /no `address`: use `ip`, `times`/],
+    [{ status: 500 }, { endpoint: 'both' }, /`endpoint` is `both`: use `single`, `bulk`/],
+    [{ status: 500 }, { address: 'foo' }, /no `address`: use `ip`, `endpoint`, `times`/],
   ]
   for (const [fault, options, error] of mistakes) {
     test(`refuses ${JSON.stringify(fault)} ${JSON.stringify(options)}`, () => {

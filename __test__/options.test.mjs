@@ -368,11 +368,12 @@ describe('the logger', () => {
     t.after(close)
     api.fault({ status: 401 })
     for (let last = 0; last < 5; last++) await checker.check(`192.0.2.${last}`)
-    const [[level, details, message], ...more] = lines
+    const [[level, details, message], outage, ...more] = lines
     assert.deepEqual([level, details.failure, more], ['warn', 'ERR_IP_RISK_KEY_REFUSED', []])
     assert.match(message, /failed open.*IPGEO_API_KEY/)
+    assert.deepEqual([outage[0], outage[1].code], ['warn', 'ERR_IP_RISK_KEY_REFUSED'])
     await checker.close()
-    assert.deepEqual(lines[1], [
+    assert.deepEqual(lines[2], [
       'warn',
       { count: 4, failure: 'ERR_IP_RISK_KEY_REFUSED' },
       'failed open again',

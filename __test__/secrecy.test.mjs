@@ -65,9 +65,14 @@ const TELL_ALL = `
   process.on('unhandledRejection', (error) => { tell(error); process.exitCode = 3 })
   async function main() {
     const policies = { mfa: { onFailure: 'challenge' }, watch: { mode: 'log-only', onFailure: 'closed' } }
-    const checker = new RiskChecker({ endpoint, deadlineMs: 400, policies, logger: { addresses: 'full' } })
+    // Other options are another engine: a provider that is left alone after one fault would not show the next.
+    const make = (maxInFlight) =>
+      new RiskChecker({ endpoint, deadlineMs: 400, policies, logger: { addresses: 'full' }, maxInFlight })
+    let checker = make(1_000)
     tell(checker)
-    for (const ip of ips) {
+    for (const [index, ip] of ips.entries()) {
+      await checker.close()
+      checker = make(index + 1_001)
       for (const policy of ['login', 'payment', 'mfa', 'watch']) tell(await checker.check(ip, { policy }))
       tell(checker.peek(ip))
     }

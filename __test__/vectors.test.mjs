@@ -16,6 +16,9 @@ const ADDRESS = '198.51.100.7'
 /** A busy machine must not turn an answer into a timeout. */
 const PATIENT = { deadlineMs: 20_000, connectTimeoutMs: 20_000 }
 
+/** Longer than the provider is left alone after any failure of the cases. */
+const COOL_DOWN = 600_000
+
 /** The cases of a file, which must not have lost them. */
 function read(name, atLeast) {
   const cases = JSON.parse(readFileSync(new URL(`../vectors/${name}.json`, import.meta.url), 'utf8'))
@@ -30,7 +33,8 @@ function rawAnswer({ status = 200, security, body, text }) {
 }
 
 /** A decision about `ADDRESS` after a look-up that gets this answer. */
-async function decide({ checker, api }, answer, options) {
+async function decide({ checker, api, advance }, answer, options) {
+  advance(COOL_DOWN)
   api.answerRaw(ADDRESS, rawAnswer(answer))
   await checker.invalidate()
   return checker.check(ADDRESS, options)

@@ -27,6 +27,7 @@ const INTERNAL = /** @type {const} */ ([
   'unknownPolicy',
   'requireUsable',
   'notices',
+  'takeNotice',
   'describeEntry',
   'stopMany',
   'diagnose',
@@ -70,6 +71,8 @@ class Judge {
   /** @type {Outcome[]} by policy: what it answers when judging itself fails, and when it is skipped */
   #fallbacks = []
   #lastMany = 0
+  /** Whether a decision had to do without the provider, and no other has had its answer since. */
+  #isDegraded = false
   #lastNames = () => addon.lastNames.call(this.#native)
 
   /**
@@ -258,6 +261,7 @@ class Judge {
     const decision = this.#reader.read(words, at, text, namesOf)
     if (facts !== 0) this.#addRequest(/** @type {RequestDecision} */ (decision), words, at)
     if (decision.wouldBe !== 'allow' || decision.failedOpen) this.#write(decision, text, context)
+    if (decision.degraded || (this.#isDegraded && decision.source === 'api')) this.#notice(decision)
     // A copy, because whoever watches must not change what the gate does.
     if (decisions.hasSubscribers) decisions.publish({ ...decision })
     return decision
@@ -272,6 +276,19 @@ class Judge {
     const isDenied = decision.source === 'list' && decision.wouldBe !== 'allow'
     const entry = isDenied ? addon.describeEntry.call(this.#native, text, context) : null
     this.log.decided(decision, entry)
+  }
+
+  /**
+   * Writes the line about an outage that begins, lasts or is over. Whoever asks first has it, so one that is silent must
+   * not ask: others may share the provider.
+   *
+   * @param {Decision} decision
+   */
+  #notice({ degraded }) {
+    this.#isDegraded = degraded
+    if (this.log.isSilent) return
+    const notice = addon.takeNotice.call(this.#native)
+    if (notice !== null) this.log.outage(JSON.parse(notice))
   }
 
   /**

@@ -125,6 +125,22 @@ class Log {
     }
   }
 
+  /** Whether nothing is ever written. */
+  get isSilent() {
+    return this.#logger === undefined
+  }
+
+  /**
+   * That the provider is left alone, and that this is over.
+   *
+   * @param {{ code: ErrorCode, since: number, isOver: boolean }} notice
+   */
+  outage({ code, since, isOver }) {
+    const details = { code, since: new Date(since).toISOString() }
+    if (isOver) this.#write('info', details, 'calls are made again')
+    else this.#write('warn', details, `calls are stopped: ${adviceFor(code)}`)
+  }
+
   /**
    * What code of the application threw.
    *

@@ -23,6 +23,7 @@
  * @property {(name: string) => never} unknownPolicy
  * @property {(context: number) => void} requireUsable
  * @property {() => string} notices
+ * @property {() => string | null} takeNotice
  * @property {(ip: string) => Promise<string>} diagnose
  * @property {(milliseconds: number) => void} advanceClock
  *

@@ -189,8 +189,10 @@ export interface StatusFault {
  * | `bulk-short` | a bulk answer without its last entry |
  * | `bulk-long` | a bulk answer with one entry too many |
  * | `bulk-reordered` | a bulk answer in reverse order |
+ * | `bulk-nulls` | a bulk answer of as many `null` as there are addresses |
+ * | `bulk-object` | a bulk answer that is an object, with the entries under their places |
  *
- * The three bulk kinds strike bulk requests only; single ones pass.
+ * The bulk kinds strike bulk requests only; single ones pass.
  *
  * @example
  * api.fault({ kind: 'reset' }, { times: 2 })
@@ -214,6 +216,8 @@ export type FaultKind =
   | 'bulk-short'
   | 'bulk-long'
   | 'bulk-reordered'
+  | 'bulk-nulls'
+  | 'bulk-object'
 
 /**
  * A fault of one of the kinds of {@link FaultKind}.
@@ -246,6 +250,8 @@ export type Fault = StatusFault | KindFault
 export interface FaultOptions {
   /** Only requests that ask about this address, in any spelling. */
   readonly ip?: string
+  /** Only requests to this endpoint, so that bulk calls can fail or be slow where single ones are well. */
+  readonly endpoint?: 'single' | 'bulk'
   /** How many requests, at least 1; default: all, until cleared. */
   readonly times?: number
 }
@@ -394,11 +400,12 @@ export class MockApi {
 
   /**
    * Makes requests fail: all, or those `options` names. There is one fault for each address and one for all
-   * addresses; setting it again replaces it. `null` clears the fault of `options.ip`, and without `ip` every fault and
-   * the script. Throws a `TypeError` or `RangeError` that names the mistake.
+   * addresses, and the same again for each endpoint; setting it again replaces it. `null` clears the fault of
+   * `options.ip` and `options.endpoint`, and without both every fault and the script. Throws a `TypeError` or `RangeError` that names the mistake.
    * @example
    * api.fault({ status: 503 }, { times: 3 })
    * api.fault({ kind: 'hang' }, { ip: '8.8.8.8' })
+   * api.fault({ status: 413 }, { endpoint: 'bulk' })
    * api.fault(null)
    */
   fault(fault: Fault | null, options?: FaultOptions): void

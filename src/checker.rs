@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use ip_risk_core::address::Address;
+use ip_risk_core::breaker::Notice;
 use ip_risk_core::checker::{Checker, Evaluation, Request};
 use ip_risk_core::clock::AdjustableClock;
 use ip_risk_core::decision::{Decision, PolicyId};
@@ -327,6 +328,14 @@ impl RiskChecker {
             .iter()
             .map(|(code, message)| json!({ "code": code.map(Code::as_str), "message": message }));
         Ok(Value::from(notices.collect::<Vec<_>>()).to_string())
+    }
+
+    /// What is worth a loud line now about how the provider does, as JSON: `{ code, since, isOver }`, or null.
+    #[napi(catch_unwind, skip_typescript)]
+    pub fn take_notice(&self) -> Option<String> {
+        let notice = self.inner.borrow().as_ref()?.engine().take_notice()?;
+        let Notice { cause, since, is_over } = notice;
+        Some(json!({ "code": cause.as_str(), "since": since, "isOver": is_over }).to_string())
     }
 
     /// The error for a policy that does not exist.

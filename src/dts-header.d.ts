@@ -70,6 +70,8 @@ export type ErrorCode =
   | 'ERR_IP_RISK_BODY_TOO_LARGE'
   | 'ERR_IP_RISK_OVERLOADED'
   | 'ERR_IP_RISK_UNVERIFIED_LIMIT'
+  | 'ERR_IP_RISK_BREAKER'
+  | 'ERR_IP_RISK_BUDGET'
   | 'ERR_IP_RISK_FEEDS'
   | 'ERR_IP_RISK_FEEDS_BUSY'
   | 'ERR_IP_RISK_TRUST_ALL'
@@ -242,10 +244,15 @@ export interface RiskCheckerOptions {
    * the URL. Default: `https://api.ipgeolocation.io`.
    */
   endpoint?: string
-  /** How long one look-up may take in all, in milliseconds, 1 to 60,000. Default 1,500. */
+  /** How long one look-up may take in all, a second attempt included, in milliseconds, 1 to 60,000. Default 1,500. */
   deadlineMs?: number
   /** How long connecting may take, in milliseconds, 1 to 60,000. Default 1,000. */
   connectTimeoutMs?: number
+  /**
+   * Whether look-ups travel together when many are under way at once, and how. It costs no more credits. Default `true`;
+   * `false` makes one call for each address.
+   */
+  batch?: boolean | BatchOptions
   /** The in-process cache. It holds what the provider said, never decisions, so that a changed policy acts at once. */
   cache?: CacheOptions
   /**
@@ -263,6 +270,25 @@ export interface RiskCheckerOptions {
    * pino's do; `{ addresses: 'full' }` keeps the console and whole addresses; `false` is silent.
    */
   logger?: Logger | LoggerOptions | false
+}
+
+/**
+ * When look-ups travel together. Light traffic makes single calls; a burst of new addresses takes few round trips.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * new RiskChecker({ batch: { threshold: 8, waitMs: 10, size: 500 } })
+ * ```
+ */
+export interface BatchOptions {
+  /** With more look-ups than that under way, new ones wait for company, 1 to 1,000,000. Default 32. */
+  threshold?: number
+  /** For how many milliseconds they wait at most, 0 to 1,000, and less than `deadlineMs`. Default 5. */
+  waitMs?: number
+  /** How many addresses one call holds at most, 2 to 1,000. Default 100. */
+  size?: number
 }
 
 /**

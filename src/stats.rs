@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ip_risk_core::breaker::Health;
 use ip_risk_core::checker::Checker;
 use ip_risk_core::decision::Action;
 use ip_risk_core::error::Code;
@@ -59,11 +60,32 @@ pub struct LastFailure {
     pub advice: String,
 }
 
+/// Whether the provider is asked now, and why not.
+#[napi(object, object_from_js = false)]
+pub struct UpstreamHealth {
+    /// `closed`: calls are made. `open`: none is, after too many failures. `half-open`: one call is under way to see
+    /// whether the provider is well again.
+    #[napi(ts_type = "'closed' | 'open' | 'half-open'")]
+    pub state: String,
+    /// The error code with which look-ups are refused, or null.
+    #[napi(ts_type = "ErrorCode | null")]
+    pub cause: napi::Either<String, napi::bindgen_prelude::Null>,
+    /// Since when the cause lasts, or calls are made again, in milliseconds since 1970.
+    pub since: f64,
+    /// When the next call may be made, in milliseconds since 1970; null when calls are made, or one is under way.
+    #[napi(ts_type = "number | null")]
+    pub next_probe_at: napi::Either<f64, napi::bindgen_prelude::Null>,
+}
+
 /// Calls to the provider, made for all checkers with the same options.
 #[napi(object, object_from_js = false)]
 pub struct UpstreamStats {
-    /// Calls made.
+    /// Calls made, second attempts and calls about several addresses included.
     pub calls: f64,
+    /// How many of them were about several addresses.
+    pub batches: f64,
+    /// How many of them were made once more after a failure.
+    pub retries: f64,
     /// Checks that joined a call which was already under way.
     pub coalesced: f64,
     /// Calls under way.
@@ -78,6 +100,9 @@ pub struct UpstreamStats {
     /// When the newest call that succeeded ended, in milliseconds since 1970, or null.
     #[napi(ts_type = "number | null")]
     pub last_success_at: napi::Either<f64, napi::bindgen_prelude::Null>,
+    /// Whether the provider is asked now, and why not; null without a key.
+    #[napi(ts_type = "UpstreamHealth | null")]
+    pub health: napi::Either<UpstreamHealth, napi::bindgen_prelude::Null>,
 }
 
 /// The offline feeds in use, shared by all checkers with the same options.
@@ -156,6 +181,9 @@ impl Stats {
             stale_answers,
             coalesced,
             calls,
+            batches,
+            retries,
+            health,
             in_flight,
             credits,
             failures,
@@ -173,6 +201,8 @@ impl Stats {
             },
             upstream: UpstreamStats {
                 calls: number(calls),
+                batches: number(batches),
+                retries: number(retries),
                 coalesced: number(coalesced),
                 in_flight: number(in_flight as u64),
                 credits: number(credits),
@@ -182,9 +212,19 @@ impl Stats {
                     .collect(),
                 last_failure: nullable(last.map(last_failure)),
                 last_success_at: nullable(last_success.map(number)),
+                health: nullable(health.map(upstream_health)),
             },
             feeds: nullable(feeds.map(feed_stats)),
         }
+    }
+}
+
+fn upstream_health(Health { state, cause, since, next_probe }: Health) -> UpstreamHealth {
+    UpstreamHealth {
+        state: state.as_str().to_owned(),
+        cause: nullable(cause.map(|code| code.to_string())),
+        since: number(since),
+        next_probe_at: nullable(next_probe.map(number)),
     }
 }
 

@@ -14,8 +14,13 @@ const { isBulk } = require('./questions.js')
 /** @typedef {{ fault: Fault, left: number }} Armed */
 
 const EVERY_ADDRESS = 'every address'
+const EVERY_ENDPOINT = 'every endpoint'
+const ENDPOINTS = ['single', 'bulk']
 
-/** Which request suffers what: a script first, then a fault for its address, then one for every address. */
+/**
+ * Which request suffers what: a script first, then a fault for its address, then one for every address; of two for the
+ * same address, the one for its endpoint.
+ */
 class FaultPlan {
   /** @type {(Fault | null)[]} */
   #script = []
@@ -27,12 +32,13 @@ class FaultPlan {
    * @param {FaultOptions} options
    */
   set(fault, options) {
-    checkKeys('fault options', options, ['ip', 'times'])
-    const { ip, times = Infinity } = options
+    checkKeys('fault options', options, ['ip', 'endpoint', 'times'])
+    const { ip, endpoint, times = Infinity } = options
     if (times !== Infinity) checkInteger('`times`', times, 1, Number.MAX_SAFE_INTEGER)
-    const target = ip === undefined ? EVERY_ADDRESS : checkAddress(ip)
+    if (endpoint !== undefined) checkEndpoint(endpoint)
+    const target = targetOf(ip === undefined ? EVERY_ADDRESS : checkAddress(ip), endpoint)
     if (fault !== null) this.#armed.set(target, { fault: checkedFault(fault), left: times })
-    else if (ip === undefined) this.clear()
+    else if (ip === undefined && endpoint === undefined) this.clear()
     else this.#armed.delete(target)
   }
 
@@ -62,9 +68,9 @@ class FaultPlan {
   /** @param {Question} question */
   #nextArmed(question) {
     if (this.#armed.size === 0) return null
-    for (const target of [...question.ips.map(canonicalAddress), EVERY_ADDRESS]) {
-      const armed = this.#armed.get(target ?? '')
-      if (armed && concerns(armed.fault, question)) return this.#use(String(target), armed)
+    for (const target of targetsOf(question)) {
+      const armed = this.#armed.get(target)
+      if (armed && concerns(armed.fault, question)) return this.#use(target, armed)
     }
     return null
   }
@@ -78,6 +84,25 @@ class FaultPlan {
     if (armed.left <= 0) this.#armed.delete(target)
     return armed.fault
   }
+}
+
+/**
+ * @param {string} address
+ * @param {string} [endpoint]
+ */
+function targetOf(address, endpoint = EVERY_ENDPOINT) {
+  return `${address} at ${endpoint}`
+}
+
+/**
+ * What a fault for this request may have been armed for, the nearest first.
+ *
+ * @param {Question} question
+ */
+function targetsOf(question) {
+  const own = isBulk(question) ? 'bulk' : 'single'
+  const addresses = [...question.ips.map((ip) => canonicalAddress(ip) ?? ''), EVERY_ADDRESS]
+  return addresses.flatMap((address) => [targetOf(address, own), targetOf(address)])
 }
 
 /**
@@ -104,6 +129,12 @@ function checkedFault(fault) {
   if ('kind' in fault) checkKindFault(fault)
   else checkStatusFault(fault)
   return { ...fault }
+}
+
+/** @param {string} endpoint */
+function checkEndpoint(endpoint) {
+  if (ENDPOINTS.includes(endpoint)) return
+  throw new TypeError(`\`endpoint\` is ${show(endpoint)}: use ${listed(ENDPOINTS)}`)
 }
 
 /** @param {StatusFault} fault */

@@ -47,6 +47,8 @@ const PLAYERS = {
   'bulk-short': (exchange) => sendList(exchange, (entries) => entries.slice(0, -1)),
   'bulk-long': (exchange) => sendList(exchange, (entries) => [...entries, entries[0]]),
   'bulk-reordered': (exchange) => sendList(exchange, (entries) => entries.reverse()),
+  'bulk-nulls': (exchange) => sendList(exchange, (entries) => entries.map(() => null)),
+  'bulk-object': (exchange) => sendList(exchange, (entries) => ({ ...entries })),
 }
 
 const FAULT_KINDS = /** @type {FaultKind[]} */ (Object.keys(PLAYERS))
@@ -165,7 +167,7 @@ function wrongEndpoint(exchange) {
 
 /**
  * @param {Exchange} exchange
- * @param {(entries: unknown[]) => unknown[]} change
+ * @param {(entries: unknown[]) => unknown} change
  */
 function sendList(exchange, change) {
   const { reply } = exchange

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::address::{Address, CacheKey};
+use crate::batcher::{Batcher, Calls};
+use crate::breaker::Notice;
 use crate::cache::MemoryCache;
 use crate::clock::Clock;
 use crate::decision::Source;
@@ -19,6 +21,7 @@ use crate::names::NameTable;
 use crate::options::{EngineOptions, UNVERIFIED_LOOK_UPS_PER_MINUTE};
 use crate::security_api;
 use crate::stats::{EngineCounters, EngineStats};
+use crate::upstream::Upstream;
 
 const MINUTE: u64 = 60_000;
 
@@ -51,14 +54,16 @@ pub struct Engine {
     options: EngineOptions,
     clock: Arc<dyn Clock>,
     /// Nothing without a key.
-    http: Option<Http>,
+    upstream: Option<Arc<Upstream>>,
+    /// Nothing when look-ups never travel together.
+    batcher: Option<Arc<Batcher<Arc<Upstream>>>>,
     feeds: Option<Arc<FeedSource>>,
     cache: MemoryCache,
-    names: NameTable,
+    names: Arc<NameTable>,
     flights: Mutex<HashMap<CacheKey, Arc<Flight>>>,
     /// When the latest look-ups for unverified addresses began, oldest first.
     unverified: Mutex<VecDeque<u64>>,
-    pub(crate) counters: EngineCounters,
+    pub(crate) counters: Arc<EngineCounters>,
 }
 
 /// What `doctor` shows of one real call.
@@ -95,20 +100,31 @@ impl Engine {
     pub fn new(options: EngineOptions, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let open = |feeds: &FeedOptions| FeedSource::open(feeds, clock.now()).map(Arc::new);
         let feeds = options.feeds.as_ref().map(open).transpose()?;
-        let http = options.api_key.as_ref().map(|key| Http::new(&options, key)).transpose()?;
-        if http.is_none() {
+        let names = Arc::<NameTable>::default();
+        let counters = Arc::<EngineCounters>::default();
+        let upstream =
+            options.api_key.as_ref().map(|key| Http::new(&options, key)).transpose()?.map(|http| {
+                let (names, counters) = (Arc::clone(&names), Arc::clone(&counters));
+                Arc::new(Upstream::new(http, options.deadline, names, counters, Arc::clone(&clock)))
+            });
+        if upstream.is_none() {
             require_feeds(feeds.as_deref())?;
         }
+        let batcher = upstream.as_ref().zip(options.batch).map(|(upstream, batch)| {
+            let (calls, most) = (Arc::clone(upstream), options.max_in_flight);
+            Arc::new(Batcher::new(calls, batch, most, Arc::clone(&clock)))
+        });
         Ok(Self {
-            http,
+            upstream,
+            batcher,
             feeds,
             cache: MemoryCache::new(&options.cache),
             options,
             clock,
-            names: NameTable::default(),
+            names,
             flights: Mutex::default(),
             unverified: Mutex::default(),
-            counters: EngineCounters::default(),
+            counters,
         })
     }
 
@@ -124,7 +140,7 @@ impl Engine {
 
     /// Whether there is a provider to ask. Otherwise feeds are the source.
     pub(crate) fn has_provider(&self) -> bool {
-        self.http.is_some()
+        self.upstream.is_some()
     }
 
     /// The feeds, unless they are switched off.
@@ -235,6 +251,9 @@ impl Engine {
         if flights.len() >= self.options.max_in_flight {
             return Start::Refused(Code::Overloaded);
         }
+        if let Some(code) = self.upstream.as_ref().and_then(|upstream| upstream.refusal()) {
+            return Start::Refused(code);
+        }
         if !keep && !self.may_ask_for_unverified() {
             return Start::Refused(Code::UnverifiedLimit);
         }
@@ -266,23 +285,28 @@ impl Engine {
         true
     }
 
-    /// One call under the deadline.
+    /// Asks under the deadline, alone or with others.
     async fn call(&self, address: Address) -> Outcome {
-        let Some(http) = &self.http else { return Err(Code::NoSource) };
-        self.counters.called();
-        let response = tokio::time::timeout(self.options.deadline, http.get(address)).await;
-        let now = self.now();
-        let outcome = response.unwrap_or(Err(Code::Timeout)).and_then(|response| {
-            self.counters.charged(response.credits);
-            security_api::read(response.status, &response.body, address, &self.names, now)
-        });
-        self.counters.ended(outcome.as_ref().err().copied(), now);
-        outcome
+        let Some(upstream) = &self.upstream else { return Err(Code::NoSource) };
+        let asked = async {
+            match &self.batcher {
+                Some(batcher) => batcher.submit(address).await,
+                None => upstream.single(address).await,
+            }
+        };
+        // Waiting for company and parts of a call come on top of the call.
+        tokio::time::timeout(self.options.deadline, asked).await.unwrap_or(Err(Code::Timeout))
+    }
+
+    /// What should be logged now of how the provider does, if anything. Ask after look-ups that failed, and after the
+    /// first one that succeeds again.
+    pub fn take_notice(&self) -> Option<Notice> {
+        self.upstream.as_ref()?.take_notice()
     }
 
     /// Makes one real call about `address`, past the cache, and says how it went. It costs what a call costs.
     pub async fn diagnose(&self, address: Address) -> Diagnosis {
-        let Some(http) = &self.http else {
+        let Some(http) = self.upstream.as_ref().map(|upstream| &upstream.http) else {
             return Diagnosis { failure: Some(Code::NoSource), ..Diagnosis::default() };
         };
         let began = self.now();
@@ -310,7 +334,8 @@ impl Engine {
     pub fn stats(&self) -> EngineStats {
         let in_flight = locked(&self.flights).len();
         let feeds = self.feeds.as_ref().map(|feeds| feeds.stats());
-        self.counters.read(self.cache.len(), in_flight, feeds)
+        let health = self.upstream.as_ref().map(|upstream| upstream.health());
+        self.counters.read(self.cache.len(), in_flight, feeds, health)
     }
 }
 

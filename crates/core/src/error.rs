@@ -82,6 +82,10 @@ codes! {
     Overloaded = "OVERLOADED",
     /// More look-ups for unverified addresses in a minute than are allowed.
     UnverifiedLimit = "UNVERIFIED_LIMIT",
+    /// So many calls failed that none is made until a probe succeeds.
+    Breaker = "BREAKER",
+    /// The look-ups that `budget` allows are used up.
+    Budget = "BUDGET",
 
     /// A file, directory or catalogue of feeds that cannot be used; the message names it.
     Feeds = "FEEDS",
@@ -105,7 +109,7 @@ impl Code {
     #[must_use]
     pub const fn class(self) -> FailureClass {
         match self {
-            Self::Quota | Self::Overloaded | Self::UnverifiedLimit => FailureClass::Exhausted,
+            Self::Quota | Self::Overloaded | Self::UnverifiedLimit | Self::Budget => FailureClass::Exhausted,
             _ => FailureClass::Upstream,
         }
     }
@@ -156,6 +160,13 @@ impl Code {
             Self::Overloaded => "more look-ups are under way than `maxInFlight` allows",
             Self::UnverifiedLimit => {
                 "too many look-ups for addresses that anybody could have written; set `trust proxy`"
+            }
+            Self::Breaker => {
+                "so many calls to the provider failed that it is left alone for some seconds; the next one that succeeds \
+                 ends it"
+            }
+            Self::Budget => {
+                "the look-ups of `budget` are used up; raise it, or wait for the next second, day or month (UTC)"
             }
             Self::TrustAll => {
                 "`trust proxy` trusts everybody, so that any client can choose its address; set it to the addresses of \

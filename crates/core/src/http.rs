@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{io, iter};
 
-use reqwest::{Client, ClientBuilder, NoProxy, Proxy, Url, redirect};
+use reqwest::{Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Url, redirect};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
+use serde::Serialize;
 
 use crate::address::Address;
 use crate::error::{Code, Error};
@@ -16,6 +17,10 @@ use crate::secret::Secret;
 
 /// Many times the largest documented answer.
 const LARGEST_BODY: usize = 64 * 1024;
+/// How much one address adds to a bulk answer: four times the largest documented entry.
+const LARGEST_ENTRY: usize = 4 * 1024;
+/// However many addresses are asked about at once. Every answer about 10,000 of them fits.
+const LARGEST_BULK_BODY: usize = 16 * 1024 * 1024;
 /// A connection over HTTP/2 carries all calls, and a call that is given up leaves it open. One that has died without
 /// a word is found by these, and the next call makes a new one.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
@@ -69,7 +74,14 @@ pub(crate) struct Response {
     pub(crate) body: Vec<u8>,
     pub(crate) credits: Option<u64>,
     pub(crate) date: Option<String>,
+    pub(crate) retry_after: Option<String>,
     pub(crate) version: &'static str,
+}
+
+/// What `POST /v3/security-bulk` takes.
+#[derive(Serialize)]
+struct BulkQuestion {
+    ips: Vec<String>,
 }
 
 /// Asks the provider. Errors carry a code and nothing else: no URL, no header, no cause.
@@ -78,6 +90,7 @@ pub(crate) struct Http {
     client: Client,
     /// Without the key, so that printing it by accident shows nothing.
     endpoint: Url,
+    bulk_endpoint: Url,
     api_key: Secret,
     pub(crate) roots: Roots,
 }
@@ -99,9 +112,10 @@ impl Http {
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true);
         let client = builder.build().map_err(|_| internal("the http client could not be built"))?;
-        let endpoint =
-            options.endpoint.join("v3/security").map_err(|_| internal("the endpoint cannot be extended"))?;
-        Ok(Self { client, endpoint, api_key: api_key.clone(), roots })
+        let extend =
+            |path| options.endpoint.join(path).map_err(|_| internal("the endpoint cannot be extended"));
+        let (endpoint, bulk_endpoint) = (extend("v3/security")?, extend("v3/security-bulk")?);
+        Ok(Self { client, endpoint, bulk_endpoint, api_key: api_key.clone(), roots })
     }
 
     /// `GET /v3/security` about `address`. Not bounded in time: the caller's deadline is.
@@ -110,22 +124,43 @@ impl Http {
         url.query_pairs_mut()
             .append_pair("apiKey", self.api_key.expose())
             .append_pair("ip", &address.to_string());
-        let request = self.client.get(url).header("accept", "application/json");
-        let mut response = request.send().await.map_err(|error| classify(&error))?;
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let credits = header("x-credits-charged").and_then(|value| value.trim().parse().ok());
-        let date = header("date").map(str::to_owned);
-        let (status, version) = (response.status().as_u16(), version_name(response.version()));
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
-            // Counted after decompression, so that a small body cannot become a large one.
-            if body.len() + chunk.len() > LARGEST_BODY {
-                return Err(Code::BodyTooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Response { status, body, credits, date, version })
+        fetch(self.client.get(url), LARGEST_BODY).await
     }
+
+    /// `POST /v3/security-bulk` about `addresses`, in their order. Not bounded in time: the caller's deadline is. The
+    /// provider takes at most 50,000; how many is the caller's business.
+    pub(crate) async fn post_bulk(&self, addresses: &[Address]) -> Result<Response, Code> {
+        let mut url = self.bulk_endpoint.clone();
+        url.query_pairs_mut().append_pair("apiKey", self.api_key.expose());
+        let question = BulkQuestion { ips: addresses.iter().map(Address::to_string).collect() };
+        let body = serde_json::to_vec(&question).map_err(|_| Code::Internal)?;
+        let request = self.client.post(url).header("content-type", "application/json").body(body);
+        fetch(request, largest_bulk_body(addresses.len())).await
+    }
+}
+
+fn largest_bulk_body(addresses: usize) -> usize {
+    addresses.saturating_mul(LARGEST_ENTRY).saturating_add(LARGEST_BODY).min(LARGEST_BULK_BODY)
+}
+
+/// Sends `request` and takes in an answer of at most `largest` bytes.
+async fn fetch(request: RequestBuilder, largest: usize) -> Result<Response, Code> {
+    let request = request.header("accept", "application/json");
+    let mut response = request.send().await.map_err(|error| classify(&error))?;
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let credits = header("x-credits-charged").and_then(|value| value.trim().parse().ok());
+    let date = header("date").map(str::to_owned);
+    let retry_after = header("retry-after").map(str::to_owned);
+    let (status, version) = (response.status().as_u16(), version_name(response.version()));
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+        // Counted after decompression, so that a small body cannot become a large one.
+        if body.len() + chunk.len() > largest {
+            return Err(Code::BodyTooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Response { status, body, credits, date, retry_after, version })
 }
 
 fn version_name(version: reqwest::Version) -> &'static str {
@@ -194,4 +229,94 @@ fn is_invalid_data(error: &(dyn StdError + 'static)) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::options::{CheckerOptions, Surroundings};
+
+    /// Answers one request with `body`, and gives back its head and its body.
+    async fn serve(body: Vec<u8>) -> (Http, JoinHandle<(String, Value)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}/below", listener.local_addr().unwrap());
+        let written = json!({ "apiKey": "top-secret-&-key", "endpoint": endpoint });
+        let options = CheckerOptions::read(&written, Surroundings::default()).unwrap().engine;
+        let http = Http::new(&options, options.api_key.as_ref().unwrap()).unwrap();
+        let served = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            let question = loop {
+                assert_ne!(socket.read_buf(&mut request).await.unwrap(), 0);
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                if let Ok(body) = serde_json::from_str(body) {
+                    break (head.to_owned(), body);
+                }
+            };
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\nX-Credits-Charged: 4\r\nContent-Length: {length}\r\n\r\n");
+            socket.write_all(head.as_bytes()).await.unwrap();
+            // A client that has seen enough goes away in the middle.
+            let _ = socket.write_all(&body).await;
+            question
+        });
+        (http, served)
+    }
+
+    fn addresses(count: u8) -> Vec<Address> {
+        (0..count).map(|last| Address::parse(&format!("192.0.2.{last}")).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_bulk_call_posts_the_addresses_in_their_order() {
+        let (http, served) = serve(b"[]".to_vec()).await;
+        let mut asked = addresses(2);
+        asked.push(Address::parse("2001:DB8:0::3").unwrap());
+        let response = http.post_bulk(&asked).await.unwrap();
+        let (head, body) = served.await.unwrap();
+        assert!(
+            head.starts_with("POST /below/v3/security-bulk?apiKey=top-secret-%26-key HTTP/1.1\r\n"),
+            "{head}"
+        );
+        let head = head.to_lowercase();
+        for header in ["content-type: application/json\r\n", "accept: application/json\r\n"] {
+            assert!(head.contains(header), "{head}");
+        }
+        assert_eq!(body, json!({ "ips": ["192.0.2.0", "192.0.2.1", "2001:db8::3"] }));
+        assert_eq!((response.status, response.credits), (200, Some(4)));
+        assert_eq!(response.body, b"[]");
+    }
+
+    #[tokio::test]
+    async fn a_bulk_answer_may_be_as_large_as_its_question_deserves() {
+        let fits = largest_bulk_body(3);
+        let (http, _served) = serve(vec![b' '; fits]).await;
+        assert_eq!(http.post_bulk(&addresses(3)).await.unwrap().body.len(), fits);
+        let (http, _served) = serve(vec![b' '; fits + 1]).await;
+        assert_eq!(http.post_bulk(&addresses(3)).await.unwrap_err(), Code::BodyTooLarge);
+    }
+
+    #[test]
+    fn the_bound_of_a_bulk_answer_grows_with_the_question_and_ends() {
+        assert_eq!(largest_bulk_body(0), LARGEST_BODY);
+        assert_eq!(largest_bulk_body(100), LARGEST_BODY + 100 * LARGEST_ENTRY);
+        assert_eq!(largest_bulk_body(50_000), LARGEST_BULK_BODY);
+        assert_eq!(largest_bulk_body(usize::MAX), LARGEST_BULK_BODY);
+    }
+
+    #[tokio::test]
+    async fn a_failed_bulk_call_is_a_code_without_the_url_and_its_key() {
+        let (http, served) = serve(Vec::new()).await;
+        served.abort();
+        assert!(served.await.is_err());
+        let error = http.post_bulk(&addresses(1)).await.unwrap_err();
+        assert_eq!(format!("{error:?}"), "Connect");
+        assert!(!format!("{http:?}").contains("top-secret"));
+    }
 }

@@ -14,7 +14,13 @@
 #![deny(missing_docs)]
 
 pub mod address;
+mod batcher;
+pub mod breaker;
+pub mod budget;
+#[cfg_attr(not(test), expect(dead_code, reason = "lists are looked up address by address"))]
+mod bulk_plan;
 mod cache;
+mod call_size;
 pub mod checker;
 pub mod clock;
 pub mod decision;
@@ -24,20 +30,25 @@ pub mod evidence;
 pub mod feeds;
 pub mod flags;
 mod http;
+pub mod jitter;
 mod judgement;
 pub mod lists;
 pub mod names;
 pub mod options;
+mod pace;
 pub mod policies;
 pub mod policy;
+pub mod pressure;
 pub mod provenance;
 mod reader;
 pub mod reasons;
+pub mod retry;
 pub mod routes;
 mod rules;
 pub mod secret;
 mod security_api;
 pub mod special_use;
 pub mod stats;
+mod upstream;
 
 pub use http::Roots;

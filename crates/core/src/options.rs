@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 use serde_json::Value;
 
+use crate::budget::{BudgetOptions, DEFAULT_RESERVED};
 use crate::error::{Code, Error};
 use crate::feeds::options::{self as feed_options, FeedOptions};
 use crate::policies::Policies;
@@ -21,6 +22,13 @@ const DEFAULT_STALE: u64 = 24 * 60 * 60 * 1_000;
 const DEFAULT_MAX_ENTRIES: u64 = 100_000;
 const DEFAULT_IPV6_PREFIX: u64 = 64;
 const DEFAULT_MAX_IN_FLIGHT: u64 = 1_000;
+const DEFAULT_BATCH_THRESHOLD: u64 = 32;
+const DEFAULT_BATCH_WAIT: u64 = 5;
+const DEFAULT_BATCH_SIZE: u64 = 100;
+/// Waiting longer than this for company saves no more calls.
+const LONGEST_BATCH_WAIT: u64 = 1_000;
+/// As many as a call of `checkMany` holds.
+const LARGEST_BATCH: u64 = 1_000;
 
 const NO_SOURCE: &str = "there is nothing to score with: set `IPGEO_API_KEY` (or the option `apiKey`) to a key of ipgeolocation.io \
      with the Security API, or do without one by leaving `feeds` on; for tests, use `createTestChecker()` of \
@@ -30,6 +38,9 @@ const NO_SOURCE: &str = "there is nothing to score with: set `IPGEO_API_KEY` (or
 pub const UNVERIFIED_LOOK_UPS_PER_MINUTE: usize = 10;
 /// How many addresses one `checkMany` may hold.
 pub const MOST_ADDRESSES: usize = 50_000;
+
+/// The highest limit of a budget: far more than any plan has.
+const MOST_LOOK_UPS: u64 = 1_000_000_000_000;
 
 /// What a face found around the process. An option that is written wins over it.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +77,17 @@ pub struct CacheOptions {
     pub ipv6_prefix: u8,
 }
 
+/// When look-ups travel together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BatchOptions {
+    /// How many look-ups must be under way before others wait for company.
+    pub threshold: usize,
+    /// How long they wait at most.
+    pub wait: Duration,
+    /// How many addresses go into one call at most.
+    pub size: usize,
+}
+
 /// What makes an engine. Checkers with equal ones share it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineOptions {
@@ -81,8 +103,12 @@ pub struct EngineOptions {
     pub connect_timeout: Duration,
     /// The in-process cache.
     pub cache: CacheOptions,
+    /// When look-ups travel together; never without.
+    pub batch: Option<BatchOptions>,
     /// How many look-ups may be under way at once.
     pub max_in_flight: usize,
+    /// How many look-ups may be paid for, where that is limited.
+    pub budget: Option<BudgetOptions>,
     /// See [`Surroundings::extra_roots`].
     pub extra_roots: Option<String>,
     /// See [`Surroundings::https_proxy`].
@@ -117,10 +143,12 @@ impl CheckerOptions {
             "endpoint",
             "deadlineMs",
             "connectTimeoutMs",
+            "batch",
             "cache",
             "feeds",
             "maxInFlight",
             "policies",
+            // `budget` comes here when the engine keeps to it.
             // The face reads it; it stands here so that a slip in its name is found.
             "logger",
         ])?;
@@ -167,8 +195,10 @@ fn read_engine(
         connect_timeout: milliseconds(object, "connectTimeoutMs", DEFAULT_CONNECT_TIMEOUT, 60_000)?
             .min(deadline),
         cache: read_cache(object)?,
+        batch: read_batch(object, deadline)?,
         max_in_flight: usize::try_from(whole(object, "maxInFlight", DEFAULT_MAX_IN_FLIGHT, 1, 1_000_000)?)
             .unwrap_or(usize::MAX),
+        budget: object.get("budget").map(|written| read_budget(&written)).transpose()?,
         extra_roots: surroundings.extra_roots,
         https_proxy: surroundings.https_proxy,
         no_proxy: surroundings.no_proxy,
@@ -245,6 +275,49 @@ fn read_cache(object: &ObjectReader<'_>) -> Result<CacheOptions, Error> {
     })
 }
 
+/// Reads `budget: { perSecond, perDay, perMonth, reserved }`: look-ups, and a percentage.
+fn read_budget(written: &Reader<'_>) -> Result<BudgetOptions, Error> {
+    let object = written.object(&["perSecond", "perDay", "perMonth", "reserved"])?;
+    let limit = |key| object.get(key).map(|limit| limit.whole(1, MOST_LOOK_UPS)).transpose();
+    let reserved = whole(&object, "reserved", u64::from(DEFAULT_RESERVED), 0, 100)?;
+    let options = BudgetOptions {
+        per_second: limit("perSecond")?,
+        per_day: limit("perDay")?,
+        per_month: limit("perMonth")?,
+        reserved: u8::try_from(reserved).unwrap_or(DEFAULT_RESERVED),
+    };
+    if options.per_second.or(options.per_day).or(options.per_month).is_none() {
+        let why = "limits nothing; write `perSecond`, `perDay` or `perMonth`, or leave it out";
+        return Err(written.refused(why));
+    }
+    Ok(options)
+}
+
+/// Reads `batch: boolean | { threshold, waitMs, size }`. Nothing when batching is switched off.
+fn read_batch(object: &ObjectReader<'_>, deadline: Duration) -> Result<Option<BatchOptions>, Error> {
+    let empty = serde_json::Map::new();
+    let batch = match object.get("batch") {
+        Some(written) if written.value().as_bool() == Some(false) => return Ok(None),
+        Some(written) if !written.value().is_boolean() => written.object(&["threshold", "waitMs", "size"])?,
+        _ => ObjectReader::empty("batch", &empty),
+    };
+    let wait = Duration::from_millis(whole(&batch, "waitMs", DEFAULT_BATCH_WAIT, 0, LONGEST_BATCH_WAIT)?);
+    if let Some(written) = batch.get("waitMs")
+        && wait >= deadline
+    {
+        return Err(written.refused("a batch must wait less than `deadlineMs`, or none is answered in time"));
+    }
+    let count = |key, default, least, most| {
+        whole(&batch, key, default, least, most).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
+    };
+    Ok(Some(BatchOptions {
+        threshold: count("threshold", DEFAULT_BATCH_THRESHOLD, 1, 1_000_000)?,
+        // A deadline that is shorter than the default leaves time for the call.
+        wait: wait.min(deadline / 2),
+        size: count("size", DEFAULT_BATCH_SIZE, 2, LARGEST_BATCH)?,
+    }))
+}
+
 fn read_mode(mode: Option<&str>) -> Result<bool, Error> {
     match mode.map(str::trim) {
         Some("log-only") => Ok(true),
@@ -263,4 +336,115 @@ fn whole(object: &ObjectReader<'_>, key: &str, default: u64, least: u64, most: u
 
 fn milliseconds(object: &ObjectReader<'_>, key: &str, default: u64, most: u64) -> Result<Duration, Error> {
     whole(object, key, default, 1, most).map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn budget(written: &Value) -> Result<BudgetOptions, String> {
+        read_budget(&Reader::new("budget", written)).map_err(|error| format!("{} {error}", error.code()))
+    }
+
+    #[test]
+    fn a_budget_has_at_least_one_limit_and_a_share_that_is_reserved() {
+        let read = |written: Value| {
+            let BudgetOptions { per_second, per_day, per_month, reserved } = budget(&written).unwrap();
+            (per_second, per_day, per_month, reserved)
+        };
+        assert_eq!(read(json!({ "perSecond": 50 })), (Some(50), None, None, 20));
+        assert_eq!(read(json!({ "perDay": 2_500, "reserved": 0 })), (None, Some(2_500), None, 0));
+        assert_eq!(
+            read(json!({ "perSecond": 1, "perDay": 1, "perMonth": 1e12, "reserved": 100 })),
+            (Some(1), Some(1), Some(MOST_LOOK_UPS), 100)
+        );
+    }
+
+    #[test]
+    fn mistakes_in_a_budget_are_named_by_their_path() {
+        for (written, message) in [
+            (
+                json!({}),
+                "OPTION `budget`: limits nothing; write `perSecond`, `perDay` or `perMonth`, or leave it out",
+            ),
+            (json!({ "reserved": 20 }), "OPTION `budget`: limits nothing"),
+            (json!(100), "OPTION `budget` must be an object, not `100`"),
+            (json!(false), "OPTION `budget` must be an object"),
+            (
+                json!({ "perDay": 0 }),
+                "OPTION `budget.perDay` must be a whole number from 1 to 1000000000000, not `0`",
+            ),
+            (json!({ "perSecond": 1.5 }), "OPTION `budget.perSecond` must be a whole number"),
+            (json!({ "perMonth": "100" }), "OPTION `budget.perMonth` must be a whole number"),
+            (json!({ "perMonth": 1e13 }), "OPTION `budget.perMonth` must be a whole number"),
+            (json!({ "perDay": null }), "OPTION `budget.perDay` must be a whole number"),
+            (
+                json!({ "perDay": 1, "reserved": 0.2 }),
+                "OPTION `budget.reserved` must be a whole number from 0 to 100, not `0.2`",
+            ),
+            (
+                json!({ "perDay": 1, "reserved": 101 }),
+                "OPTION `budget.reserved` must be a whole number from 0 to 100",
+            ),
+            (
+                json!({ "perday": 1 }),
+                "UNKNOWN_OPTION `budget.perday` is not an option; did you mean `perDay`?",
+            ),
+            (json!({ "perHour": 1 }), "UNKNOWN_OPTION `budget.perHour` is not an option"),
+        ] {
+            let found = budget(&written).unwrap_err();
+            assert!(found.starts_with(&format!("ERR_IP_RISK_{message}")), "{written}: {found}");
+        }
+    }
+    const DEADLINE: Duration = Duration::from_millis(DEFAULT_DEADLINE);
+
+    fn batch(written: &Value, deadline: Duration) -> Result<Option<BatchOptions>, String> {
+        let object = Reader::new("", written).any_object().unwrap();
+        read_batch(&object, deadline).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn batching_is_on_by_default_and_can_be_switched_off() {
+        let default = BatchOptions { threshold: 32, wait: Duration::from_millis(5), size: 100 };
+        for written in [json!({}), json!({ "batch": true }), json!({ "batch": {} })] {
+            assert_eq!(batch(&written, DEADLINE), Ok(Some(default)), "{written}");
+        }
+        assert_eq!(batch(&json!({ "batch": false }), DEADLINE), Ok(None));
+    }
+
+    #[test]
+    fn a_batch_is_as_it_is_written() {
+        let written = json!({ "batch": { "threshold": 1, "waitMs": 0, "size": 1_000 } });
+        let expected = BatchOptions { threshold: 1, wait: Duration::ZERO, size: 1_000 };
+        assert_eq!(batch(&written, DEADLINE), Ok(Some(expected)));
+    }
+
+    #[test]
+    fn a_mistake_in_batch_is_named() {
+        for (written, message) in [
+            (json!(null), "`batch` must be an object, not `null`"),
+            (json!("on"), "`batch` must be an object, not `\"on\"`"),
+            (json!({ "treshold": 1 }), "`batch.treshold` is not an option; did you mean `threshold`?"),
+            (
+                json!({ "threshold": 0 }),
+                "`batch.threshold` must be a whole number from 1 to 1000000, not `0`",
+            ),
+            (json!({ "size": 1 }), "`batch.size` must be a whole number from 2 to 1000, not `1`"),
+            (json!({ "waitMs": 1_001 }), "`batch.waitMs` must be a whole number from 0 to 1000, not `1001`"),
+            (json!({ "waitMs": 0.5 }), "`batch.waitMs` must be a whole number from 0 to 1000, not `0.5`"),
+        ] {
+            assert_eq!(batch(&json!({ "batch": written }), DEADLINE), Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_batch_waits_less_than_the_deadline() {
+        let written = json!({ "batch": { "waitMs": 100 } });
+        let refused = "`batch.waitMs`: a batch must wait less than `deadlineMs`, or none is answered in time";
+        assert_eq!(batch(&written, Duration::from_millis(100)), Err(refused.to_owned()));
+        let short = batch(&json!({}), Duration::from_millis(4)).unwrap().unwrap();
+        assert_eq!(short.wait, Duration::from_millis(2));
+    }
 }

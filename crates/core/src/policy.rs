@@ -1,5 +1,6 @@
 //! A policy: what one kind of route does with evidence, and without it.
 
+use crate::budget::Priority;
 use crate::decision::{Action, Mode};
 use crate::error::{Code, Error, FailureClass, nearest};
 use crate::evidence::{Evidence, FeedEvidence};
@@ -24,6 +25,9 @@ const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("log-only", Mode::
 
 const FAILURE_MODES: &[(&str, FailureMode)] =
     &[("open", FailureMode::Open), ("challenge", FailureMode::Challenge), ("closed", FailureMode::Closed)];
+
+/// Bulk work is nobody's to choose: it is what `checkMany` and `checkStream` do.
+const PRIORITIES: &[(&str, Priority)] = &[("high", Priority::High), ("normal", Priority::Normal)];
 
 /// The scores from which an action is taken, lower edge inclusive.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +62,7 @@ pub struct Policy {
     exhausted: FailureMode,
     max_action: Option<Action>,
     max_stale: Option<u64>,
+    priority: Priority,
     routes: Routes,
 }
 
@@ -69,10 +74,11 @@ impl Policy {
         Self::shipped("login", FailureMode::Open, FailureMode::Challenge)
     }
 
-    /// `payment`: holds without evidence.
+    /// `payment`: holds without evidence, and may spend what is reserved of the budget.
     #[must_use]
     pub fn payment() -> Self {
-        Self::shipped("payment", FailureMode::Closed, FailureMode::Closed)
+        let priority = Priority::High;
+        Self { priority, ..Self::shipped("payment", FailureMode::Closed, FailureMode::Closed) }
     }
 
     fn shipped(name: &str, upstream: FailureMode, exhausted: FailureMode) -> Self {
@@ -89,6 +95,7 @@ impl Policy {
             exhausted,
             max_action: None,
             max_stale: None,
+            priority: Priority::Normal,
             routes: Routes::default(),
         }
     }
@@ -103,6 +110,12 @@ impl Policy {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Which part of the budget its look-ups may spend.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority
     }
 
     /// The routes that the policy names; their numbers are what requests carry.
@@ -215,6 +228,7 @@ impl Policy {
             "onFailure",
             "maxAction",
             "maxStaleMs",
+            // `priority` comes here when the engine has a budget.
         ])?;
         let mut policy = Self { name: name.to_owned(), ..base.clone() };
         if let Some(mode) = object.get("mode") {
@@ -238,8 +252,16 @@ impl Policy {
         if let Some(max_stale) = object.get("maxStaleMs") {
             policy.max_stale = Some(max_stale.whole(0, MOST_MILLISECONDS)?);
         }
+        policy.read_priority(object.get("priority").as_ref())?;
         policy.read_rules(object.get("rules").as_ref(), written)?;
         Ok(policy)
+    }
+
+    fn read_priority(&mut self, written: Option<&Reader<'_>>) -> Result<(), Error> {
+        if let Some(written) = written {
+            self.priority = written.one_of(PRIORITIES)?;
+        }
+        Ok(())
     }
 
     fn read_on_failure(&mut self, written: &Reader<'_>) -> Result<(), Error> {
@@ -563,6 +585,24 @@ mod tests {
         assert_eq!(action(&policy, &clean_but(&[BooleanField::IsTor])), Action::Block);
         let attacker = clean_but(&[BooleanField::IsTor, BooleanField::IsKnownAttacker]);
         assert_eq!(action(&policy, &attacker), Action::Block);
+    }
+
+    #[test]
+    fn payment_has_high_priority_and_others_what_they_extend_or_write() {
+        assert_eq!(Policy::login().priority(), Priority::Normal);
+        assert_eq!(Policy::payment().priority(), Priority::High);
+        assert_eq!(derived(&Policy::payment(), &json!({})).priority(), Priority::High);
+        let read = |written: Value| {
+            let mut policy = Policy::payment();
+            policy.read_priority(Some(&Reader::new("policies.p.priority", &written)))?;
+            Ok::<_, Error>(policy.priority())
+        };
+        assert_eq!(read(json!("normal")).unwrap(), Priority::Normal);
+        assert_eq!(read(json!("high")).unwrap(), Priority::High);
+        for written in [json!("bulk"), json!("low"), json!("HIGH"), json!(1), json!(null)] {
+            let message = format!("`policies.p.priority` must be one of `high`, `normal`, not `{written}`");
+            assert_eq!(read(written).unwrap_err().to_string(), message);
+        }
     }
 
     #[test]

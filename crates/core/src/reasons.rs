@@ -66,6 +66,8 @@ reasons! {
     FeedsNotStrict(FIRST_AFTER_RULES + 7) = "feeds_not_strict",
     /// Addresses around it attack, which raised the score; it is no evidence about the address itself.
     Neighbourhood(FIRST_AFTER_RULES + 8) = "neighbourhood",
+    /// Under pressure the newest evidence about a neighbour in the same /24 or /48 answered.
+    NeighbourEvidence(FIRST_AFTER_RULES + 9) = "neighbour_evidence",
 }
 
 /// A set of reasons. The lower the bit, the more important the reason; the bits between the first and the

@@ -2,6 +2,8 @@
 //!
 //! Pure: no input, however hostile, does anything but give one of the two.
 
+pub(crate) mod bulk;
+
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 
@@ -67,11 +69,12 @@ fn speaks_of_an_address(message: &str) -> bool {
 
 /// The message of an error, which is all that an error of the API holds.
 fn message(body: &[u8]) -> Option<String> {
-    let Value::Object(mut body) = serde_json::from_slice(body).ok()? else { return None };
-    match (body.len(), body.remove("message")) {
-        (1, Some(Value::String(message))) => Some(message),
-        _ => None,
-    }
+    only_message(&serde_json::from_slice(body).ok()?).map(str::to_owned)
+}
+
+fn only_message(body: &Value) -> Option<&str> {
+    let body = body.as_object().filter(|body| body.len() == 1)?;
+    body.get("message")?.as_str()
 }
 
 fn read_answer(body: &[u8], address: Address, names: &NameTable, now: u64) -> Result<Evidence, Code> {
@@ -79,6 +82,11 @@ fn read_answer(body: &[u8], address: Address, names: &NameTable, now: u64) -> Re
     if !is_about(body.get("ip"), address) {
         return Err(Code::Malformed);
     }
+    read_scored(&body, names, now)
+}
+
+/// Evidence from an answer that was found to be about the address in question.
+fn read_scored(body: &Value, names: &NameTable, now: u64) -> Result<Evidence, Code> {
     let security = body.get("security").and_then(Value::as_object).ok_or(Code::Malformed)?;
     read_security(security, names, now).ok_or(Code::Malformed)
 }

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::breaker::Health;
 use crate::decision::{Action, Decision};
 use crate::error::Code;
 use crate::feeds::feed_source::FeedStats;
@@ -71,6 +72,8 @@ pub(crate) struct EngineCounters {
     stale_answers: AtomicU64,
     coalesced: AtomicU64,
     calls: AtomicU64,
+    batches: AtomicU64,
+    retries: AtomicU64,
     credits: AtomicU64,
     failures: Mutex<Failures>,
 }
@@ -95,6 +98,12 @@ pub struct EngineStats {
     pub coalesced: u64,
     /// Calls made to the provider.
     pub calls: u64,
+    /// How many of them were about several addresses.
+    pub batches: u64,
+    /// Calls that were made once more.
+    pub retries: u64,
+    /// Whether the provider is asked now, and why not; nothing without a provider.
+    pub health: Option<Health>,
     /// Calls under way.
     pub in_flight: usize,
     /// Credits that the provider says it charged.
@@ -126,6 +135,14 @@ impl EngineCounters {
         add(&self.calls);
     }
 
+    pub(crate) fn batched(&self) {
+        add(&self.batches);
+    }
+
+    pub(crate) fn retried(&self) {
+        add(&self.retries);
+    }
+
     pub(crate) fn charged(&self, credits: Option<u64>) {
         self.credits.fetch_add(credits.unwrap_or(0), Ordering::Relaxed);
     }
@@ -143,7 +160,13 @@ impl EngineCounters {
         }
     }
 
-    pub(crate) fn read(&self, entries: u64, in_flight: usize, feeds: Option<FeedStats>) -> EngineStats {
+    pub(crate) fn read(
+        &self,
+        entries: u64,
+        in_flight: usize,
+        feeds: Option<FeedStats>,
+        health: Option<Health>,
+    ) -> EngineStats {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         EngineStats {
@@ -152,6 +175,9 @@ impl EngineCounters {
             stale_answers: load(&self.stale_answers),
             coalesced: load(&self.coalesced),
             calls: load(&self.calls),
+            batches: load(&self.batches),
+            retries: load(&self.retries),
+            health,
             in_flight,
             credits: load(&self.credits),
             failures: failures.by_code,

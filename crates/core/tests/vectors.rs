@@ -17,7 +17,7 @@ use ip_risk_core::special_use;
 use serde_json::{Map, Value, json};
 
 use support::server::Reply;
-use support::{TRUSTED_PROXY, World, runtime};
+use support::{LONGEST_COOL_DOWN, TRUSTED_PROXY, World, runtime};
 
 /// The address that payloads and policies are about.
 const ADDRESS: &str = "198.51.100.7";
@@ -100,6 +100,7 @@ fn payloads() {
         for case in cases("payloads.json", 45) {
             world.server.answer(ADDRESS, reply(&case));
             world.checker.invalidate(None);
+            world.clock.advance(LONGEST_COOL_DOWN);
             let decision = world.check(ADDRESS, "login", TRUSTED_PROXY).await;
             assert_eq!(decision.failure.map(Code::as_str), case["failure"].as_str(), "{case}");
             if decision.failure.is_none() {
@@ -122,6 +123,7 @@ fn policies() {
         for (place, case) in cases.iter().enumerate() {
             world.server.answer(ADDRESS, reply(&json!({ "security": case["security"] })));
             world.checker.invalidate(None);
+            world.clock.advance(LONGEST_COOL_DOWN);
             let policy = world.policy(&format!("case-{place}"));
             let route = case.get("route").map_or(RouteId::OTHER, |route| {
                 world.checker.with_policies(|policies| {
@@ -158,6 +160,7 @@ fn failures() {
                     Some(answer) => {
                         world.server.answer(ADDRESS, reply(answer));
                         world.checker.invalidate(None);
+                        world.clock.advance(LONGEST_COOL_DOWN);
                         world.check(ADDRESS, policy, TRUSTED_PROXY).await
                     }
                 };

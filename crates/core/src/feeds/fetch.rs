@@ -353,7 +353,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, now: u64) -> FetchError {
 }
 
 /// When a server wants to be asked again: after that many seconds, or at that time. At most a week from now.
-fn retry_at(text: &str, now: u64) -> Option<u64> {
+pub(crate) fn retry_at(text: &str, now: u64) -> Option<u64> {
     let at = match text.parse::<u64>() {
         Ok(seconds) => now.saturating_add(seconds.saturating_mul(1_000)),
         Err(_) => moment(text)?,

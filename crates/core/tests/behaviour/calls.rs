@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::support::server::{Reply, Server, until};
-use crate::support::{TRUSTED_PROXY, UNVERIFIED, World, checker, runtime};
+use crate::support::{LONGEST_COOL_DOWN, TRUSTED_PROXY, UNVERIFIED, World, checker, runtime};
 
 const ADDRESS: &str = "198.51.100.9";
 
@@ -94,8 +94,9 @@ fn no_address_is_ever_asked_about_twice_at_once() {
     const ADDRESSES: usize = 8;
     runtime().block_on(async {
         let world = World::new(json!({})).await;
-        // Failures are not cached, so that every check needs a call, its own or another's.
-        world.server.answer_otherwise(Reply::status(503));
+        // Failures are not cached, so that every check needs a call, its own or another's. This one is neither repeated
+        // nor a reason to leave the provider alone.
+        world.server.answer_otherwise(Reply::status(400));
         let checks: Vec<_> = (0..64)
             .map(|task| {
                 let checker = Arc::clone(&world.checker);
@@ -103,7 +104,7 @@ fn no_address_is_ever_asked_about_twice_at_once() {
                     for round in 0..24 {
                         let text = address((task + round) % ADDRESSES);
                         let decision = checker.check(request(&text, TRUSTED_PROXY)).await;
-                        assert_eq!(decision.failure, Some(Code::UpstreamStatus));
+                        assert_eq!(decision.failure, Some(Code::RequestRefused));
                     }
                 })
             })
@@ -205,12 +206,19 @@ fn an_answer_is_cached_as_soon_as_one_of_those_who_wait_is_verified() {
 fn a_failure_is_not_cached() {
     runtime().block_on(async {
         let world = World::new(json!({})).await;
-        for status in [302, 400, 401, 403, 429, 499, 500, 503] {
+        for (status, calls) in
+            [(302, 1), (400, 1), (401, 1), (403, 1), (429, 1), (499, 1), (500, 2), (503, 2)]
+        {
             world.server.answer(ADDRESS, Reply::status(status));
+            let before = world.server.traffic(ADDRESS).requests;
             assert!(checking(&world.checker, ADDRESS, TRUSTED_PROXY).await.unwrap().failure.is_some());
             assert!(!is_known(&world.checker), "{status}");
+            assert_eq!(world.server.traffic(ADDRESS).requests - before, calls, "{status}");
+            // The success of another ends every cool-down.
+            world.clock.advance(LONGEST_COOL_DOWN);
+            assert_eq!(checking(&world.checker, "192.0.2.1", TRUSTED_PROXY).await.unwrap().failure, None);
+            world.checker.invalidate(None);
         }
-        assert_eq!(world.server.traffic(ADDRESS).requests, 8);
     });
 }
 

@@ -8,12 +8,14 @@ mod support;
 
 mod addresses;
 mod answers;
+mod batches;
 mod calls;
 mod feeds;
 mod lists;
 mod options;
 mod order;
 mod order_table;
+mod outages;
 mod requests;
 mod space;
 mod thresholds;

@@ -7,7 +7,7 @@ use ip_risk_core::provenance::Facts;
 use serde_json::{Value, json};
 
 use crate::support::server::Reply;
-use crate::support::{TRUSTED_PROXY, UNVERIFIED, World, runtime};
+use crate::support::{LONGEST_COOL_DOWN, TRUSTED_PROXY, UNVERIFIED, World, runtime};
 
 /// `*` is every value of its column. A row is for all values that it lists; every cell has exactly one row.
 ///
@@ -233,6 +233,8 @@ async fn decide(
     text: &str,
 ) -> Decision {
     let policy = policy_name(policy, max_stale, mode);
+    // The provider failed in the cell before, and is asked again.
+    world.clock.advance(LONGEST_COOL_DOWN);
     if known.starts_with("fresh-") || known.starts_with("stale-") {
         world.server.answer(text, reply_about(known));
         world.check(text, &policy, TRUSTED_PROXY).await;

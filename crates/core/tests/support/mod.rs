@@ -27,6 +27,9 @@ use server::Server;
 /// The key of all checkers here.
 pub(crate) const KEY: &str = "test-key";
 
+/// After so many milliseconds a provider is asked again, whatever it had failed with, unless it sent a `Retry-After`.
+pub(crate) const LONGEST_COOL_DOWN: u64 = 5 * 60_000;
+
 /// Facts of a request from behind a proxy that the framework trusts.
 pub(crate) const TRUSTED_PROXY: Facts = Facts::from_bits(Facts::FRAMEWORK);
 /// Facts of a request whose address anybody could have written.

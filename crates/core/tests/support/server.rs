@@ -1,10 +1,11 @@
 //! A stand-in of the Security API: HTTP/1.1 on a real socket, with whatever answer a test wants.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -52,8 +53,10 @@ pub(crate) struct Traffic {
 
 #[derive(Debug)]
 struct State {
-    replies: Mutex<HashMap<String, Reply>>,
+    /// The replies about each address, in their order; the last of them again and again.
+    replies: Mutex<HashMap<String, VecDeque<Reply>>>,
     otherwise: Mutex<Reply>,
+    bulk: Mutex<Option<Reply>>,
     targets: Mutex<Vec<String>>,
     traffic: Mutex<HashMap<String, Traffic>>,
     /// How many requests came in.
@@ -80,6 +83,7 @@ impl Server {
         let state = Arc::new(State {
             replies: Mutex::default(),
             otherwise: Mutex::new(Reply::score(0)),
+            bulk: Mutex::default(),
             targets: Mutex::default(),
             traffic: Mutex::default(),
             arrived: watch::channel(0).0,
@@ -100,12 +104,22 @@ impl Server {
 
     /// Answers requests about `ip`, in its canonical spelling, like this from now on.
     pub(crate) fn answer(&self, ip: &str, reply: Reply) {
-        locked(&self.state.replies).insert(ip.to_owned(), reply);
+        self.answer_in_turn(ip, [reply]);
+    }
+
+    /// Answers requests about `ip` with one of these after the other, and from then on with the last.
+    pub(crate) fn answer_in_turn<const COUNT: usize>(&self, ip: &str, replies: [Reply; COUNT]) {
+        locked(&self.state.replies).insert(ip.to_owned(), replies.into());
     }
 
     /// Answers requests about all other addresses like this from now on.
     pub(crate) fn answer_otherwise(&self, reply: Reply) {
         *locked(&self.state.otherwise) = reply;
+    }
+
+    /// Answers bulk calls like this from now on, and no longer with what single calls would get.
+    pub(crate) fn answer_bulk(&self, reply: Reply) {
+        *locked(&self.state.bulk) = Some(reply);
     }
 
     /// Keeps answers back until `release`.
@@ -146,14 +160,17 @@ pub(crate) async fn until(is_so: impl Fn() -> bool) {
 
 async fn serve(mut stream: TcpStream, state: Arc<State>) -> io::Result<()> {
     let mut unread = Vec::new();
-    while let Some(target) = read_target(&mut stream, &mut unread).await? {
-        let ip = ip_of(&target);
-        state.begin(&ip, target);
+    while let Some((target, body)) = read_request(&mut stream, &mut unread).await? {
+        let bulk: Option<BulkQuestion> = serde_json::from_slice(&body).ok();
+        let ips = bulk.as_ref().map_or_else(|| vec![ip_of(&target)], |bulk| bulk.ips.clone());
+        state.begin(&ips, target);
         let mut is_holding = state.is_holding.subscribe();
         if is_holding.wait_for(|is_holding| !is_holding).await.is_err() {
             return Ok(());
         }
-        match state.end(&ip) {
+        let mut replies: Vec<Reply> = ips.iter().map(|ip| state.end(ip)).collect();
+        let reply = if bulk.is_some() { state.bulk(&ips, &replies) } else { replies.remove(0) };
+        match reply {
             Reply::Http(status, body) => stream.write_all(&response(status, &body)).await?,
             Reply::Bytes(bytes) => {
                 stream.write_all(&bytes).await?;
@@ -164,14 +181,22 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) -> io::Result<()> {
     Ok(())
 }
 
+/// What a bulk call asks.
+#[derive(Deserialize)]
+struct BulkQuestion {
+    ips: Vec<String>,
+}
+
 impl State {
-    fn begin(&self, ip: &str, target: String) {
+    fn begin(&self, ips: &[String], target: String) {
         locked(&self.targets).push(target);
         let mut traffic = locked(&self.traffic);
-        let traffic = traffic.entry(ip.to_owned()).or_default();
-        traffic.requests += 1;
-        traffic.open += 1;
-        traffic.most_at_once = traffic.most_at_once.max(traffic.open);
+        for ip in ips {
+            let traffic = traffic.entry(ip.clone()).or_default();
+            traffic.requests += 1;
+            traffic.open += 1;
+            traffic.most_at_once = traffic.most_at_once.max(traffic.open);
+        }
         self.arrived.send_modify(|count| *count += 1);
     }
 
@@ -179,18 +204,46 @@ impl State {
         if let Some(traffic) = locked(&self.traffic).get_mut(ip) {
             traffic.open -= 1;
         }
-        let reply = locked(&self.replies).get(ip).cloned();
+        let mut replies = locked(&self.replies);
+        let reply = replies.get_mut(ip).and_then(|replies| match replies.len() {
+            0 | 1 => replies.front().cloned(),
+            _ => replies.pop_front(),
+        });
         reply.unwrap_or_else(|| locked(&self.otherwise).clone())
+    }
+
+    /// One entry for each address, as its reply would say it; what all bulk calls get, where that was told.
+    fn bulk(&self, ips: &[String], replies: &[Reply]) -> Reply {
+        if let Some(reply) = locked(&self.bulk).clone() {
+            return reply;
+        }
+        let entries: Vec<Value> = ips.iter().zip(replies).map(|(ip, reply)| entry(ip, reply)).collect();
+        Reply::Http(200, Value::from(entries).to_string().into_bytes())
     }
 }
 
-/// The target of the next request, or nothing when the client went away.
-async fn read_target(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<Option<String>> {
+fn entry(ip: &str, reply: &Reply) -> Value {
+    let Reply::Http(status, body) = reply else { return json!({ "message": "it failed" }) };
+    let mut entry: Value = serde_json::from_slice(body).unwrap();
+    if *status == 200 {
+        entry["ip"] = json!(ip);
+    }
+    entry
+}
+
+/// The target and the body of the next request, or nothing when the client went away.
+async fn read_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<Option<(String, Vec<u8>)>> {
     loop {
         if let Some(end) = unread.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-            let head: Vec<u8> = unread.drain(..end + 4).collect();
-            let head = String::from_utf8_lossy(&head).into_owned();
-            return Ok(head.split(' ').nth(1).map(str::to_owned));
+            let head = String::from_utf8_lossy(&unread[..end]).to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let whole = end + 4 + length.map_or(0, |length| length.trim().parse().unwrap());
+            if unread.len() >= whole {
+                let request: Vec<u8> = unread.drain(..whole).collect();
+                let head = String::from_utf8_lossy(&request[..end]).into_owned();
+                let target = head.split(' ').nth(1).map(str::to_owned);
+                return Ok(target.map(|target| (target, request[end + 4..].to_vec())));
+            }
         }
         if stream.read_buf(unread).await? == 0 {
             return Ok(None);

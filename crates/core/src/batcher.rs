@@ -1,0 +1,255 @@
+//! Lets look-ups travel together when many are under way.
+//!
+//! In light traffic every look-up is a call of its own. Past a threshold, those that come wait a few milliseconds for
+//! company and go as one bulk call, so that a spray of new addresses takes few round trips. Each batch is a task of its
+//! own: a slow one delays nobody who is not in it.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, sleep};
+
+use crate::address::Address;
+use crate::call_size::CallSize;
+use crate::clock::Clock;
+use crate::error::Code;
+use crate::options::BatchOptions;
+use crate::pace::Pace;
+use crate::security_api::bulk::{BulkFailure, Outcome};
+
+/// The calls to the provider. Each ends by itself, at the deadline at the latest.
+pub(crate) trait Calls: Send + Sync + 'static {
+    /// Asks about one address.
+    fn single(&self, address: Address) -> impl Future<Output = Outcome> + Send;
+
+    /// Asks about several addresses at once. There are as many outcomes as addresses, in their order.
+    fn bulk(&self, addresses: &[Address]) -> impl Future<Output = Result<Vec<Outcome>, BulkFailure>> + Send;
+}
+
+/// Decides for each look-up whether it goes alone or with others.
+///
+/// What it holds is bounded by the number of look-ups it may have under way.
+#[derive(Debug)]
+pub(crate) struct Batcher<C> {
+    calls: C,
+    options: BatchOptions,
+    clock: Arc<dyn Clock>,
+    most: usize,
+    /// One permit for each look-up under way.
+    permits: Arc<Semaphore>,
+    gathering: Mutex<Gathering>,
+    size: CallSize,
+    pace: Pace,
+}
+
+/// The batch that is still gathering.
+#[derive(Debug, Default)]
+struct Gathering {
+    /// Tells this batch from those before it.
+    number: u64,
+    waiters: Vec<Waiter>,
+}
+
+/// One who waits for an answer.
+#[derive(Debug)]
+struct Waiter {
+    address: Address,
+    answer: oneshot::Sender<Outcome>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Waiter {
+    /// One who has gone away meanwhile does not mind.
+    fn answer(self, outcome: Outcome) {
+        // First, so that whoever has the answer does not find the look-up still under way.
+        drop(self.permit);
+        let _ = self.answer.send(outcome);
+    }
+}
+
+impl Gathering {
+    /// The batch, closed: the next one to come begins another.
+    fn take(&mut self) -> Vec<Waiter> {
+        self.number += 1;
+        mem::take(&mut self.waiters)
+    }
+}
+
+impl<C: Calls> Batcher<C> {
+    /// At most `most` look-ups are under way at once.
+    pub(crate) fn new(calls: C, options: BatchOptions, most: usize, clock: Arc<dyn Clock>) -> Self {
+        let most = most.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            calls,
+            clock,
+            most,
+            permits: Arc::new(Semaphore::new(most)),
+            gathering: Mutex::default(),
+            size: CallSize::new(options.size),
+            pace: Pace::default(),
+            options,
+        }
+    }
+
+    /// Asks about `address`, alone or with others. Takes as long as the call, and at most [`BatchOptions::wait`] more; a
+    /// call that is too large for the provider is made again in parts. Runs on a tokio runtime.
+    ///
+    /// Dropping the future gives this address up, and disturbs no other.
+    ///
+    /// # Errors
+    /// The code of what failed; [`Code::Overloaded`] when too much is under way, [`Code::Internal`] when the call
+    /// panicked or the runtime ended.
+    pub(crate) async fn submit(self: &Arc<Self>, address: Address) -> Outcome {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Code::Overloaded)?;
+        if !self.is_worth_waiting() {
+            let outcome = self.ask_alone(address).await;
+            drop(permit);
+            return outcome;
+        }
+        let (answer, outcome) = oneshot::channel();
+        self.gather(Waiter { address, answer, permit });
+        // Dropped without an answer: the task with the batch panicked, or its runtime ended.
+        outcome.await.unwrap_or(Err(Code::Internal))
+    }
+
+    /// Whether enough others are under way, and bulk calls do well.
+    fn is_worth_waiting(&self) -> bool {
+        let under_way = self.most - self.permits.available_permits();
+        // The one that asks is among them.
+        under_way > self.options.threshold && !self.pace.is_off(self.clock.now())
+    }
+
+    fn size(&self) -> usize {
+        self.size.at(self.clock.now())
+    }
+
+    fn gathering(&self) -> MutexGuard<'_, Gathering> {
+        // Valid after every statement, so a panic elsewhere does not spoil it.
+        self.gathering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds to the batch that is gathering. The first starts its clock, the last sends it off.
+    fn gather(self: &Arc<Self>, waiter: Waiter) {
+        let size = self.size();
+        let mut gathering = self.gathering();
+        gathering.waiters.push(waiter);
+        let (count, number) = (gathering.waiters.len(), gathering.number);
+        let full = (count >= size).then(|| gathering.take());
+        // Before anything is spawned: a runtime that is shutting down drops it at once, which takes the lock.
+        drop(gathering);
+        if let Some(batch) = full {
+            self.send(batch);
+        } else if count == 1 {
+            let closing = Closing { batcher: Arc::clone(self), number };
+            tokio::spawn(async move {
+                sleep(closing.batcher.options.wait).await;
+                closing.batcher.send(closing.close());
+            });
+        }
+    }
+
+    /// Sends a batch, in parts when it is larger than a call may be.
+    fn send(self: &Arc<Self>, mut batch: Vec<Waiter>) {
+        let size = self.size();
+        while !batch.is_empty() {
+            let rest = batch.split_off(size.min(batch.len()));
+            let batcher = Arc::clone(self);
+            let part = mem::replace(&mut batch, rest);
+            tokio::spawn(async move { batcher.call(part).await });
+        }
+    }
+
+    async fn call(self: Arc<Self>, mut batch: Vec<Waiter>) {
+        batch.retain(|waiter| !waiter.answer.is_closed());
+        if batch.len() < 2 {
+            return self.ask_each_alone(batch);
+        }
+        let addresses: Vec<Address> = batch.iter().map(|waiter| waiter.address).collect();
+        let began = Instant::now();
+        let answered = self.calls.bulk(&addresses).await;
+        let now = self.clock.now();
+        match &answered {
+            Ok(outcomes) if outcomes.iter().any(Result::is_ok) => self.pace.bulk_took(began.elapsed(), now),
+            Err(BulkFailure::Failed(Code::Timeout)) => self.pace.bulk_took(began.elapsed(), now),
+            Ok(_) => self.pace.switch_off(now),
+            Err(BulkFailure::Failed(code)) if is_of_bulk(*code) => self.pace.switch_off(now),
+            Err(_) => {}
+        }
+        match answered {
+            Ok(outcomes) => answer_in_order(batch, outcomes),
+            Err(BulkFailure::TooLarge) => {
+                self.size.refused(batch.len(), now);
+                self.send(batch);
+            }
+            Err(BulkFailure::Failed(code)) if is_refusal(code) => self.ask_each_alone(batch),
+            Err(BulkFailure::Failed(code)) => batch.into_iter().for_each(|waiter| waiter.answer(Err(code))),
+        }
+    }
+
+    fn ask_each_alone(self: &Arc<Self>, batch: Vec<Waiter>) {
+        for waiter in batch {
+            let batcher = Arc::clone(self);
+            tokio::spawn(async move {
+                let outcome = batcher.ask_alone(waiter.address).await;
+                waiter.answer(outcome);
+            });
+        }
+    }
+
+    async fn ask_alone(&self, address: Address) -> Outcome {
+        let began = Instant::now();
+        let outcome = self.calls.single(address).await;
+        if matches!(outcome, Ok(_) | Err(Code::Timeout)) {
+            self.pace.single_took(began.elapsed());
+        }
+        outcome
+    }
+}
+
+/// Whether bulk calls were refused as such, while single ones may pass. Nothing was charged.
+fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Endpoint | Code::RequestRefused | Code::KeyRefused | Code::KeyForbidden | Code::Redirect
+    )
+}
+
+/// Whether the next bulk call is likely to fail in the same way, while single ones may not.
+fn is_of_bulk(code: Code) -> bool {
+    is_refusal(code) || matches!(code, Code::Malformed | Code::BodyTooLarge)
+}
+
+fn answer_in_order(batch: Vec<Waiter>, mut outcomes: Vec<Outcome>) {
+    if outcomes.len() != batch.len() {
+        // Nobody can tell whose they are.
+        outcomes = vec![Err(Code::Internal); batch.len()];
+    }
+    for (waiter, outcome) in batch.into_iter().zip(outcomes) {
+        waiter.answer(outcome);
+    }
+}
+
+/// Closes a batch when its time is over, also when the task that waits for that is dropped.
+struct Closing<C: Calls> {
+    batcher: Arc<Batcher<C>>,
+    number: u64,
+}
+
+impl<C: Calls> Closing<C> {
+    /// The batch, or nobody when it was full before its time was over.
+    fn close(&self) -> Vec<Waiter> {
+        let mut gathering = self.batcher.gathering();
+        if gathering.number == self.number { gathering.take() } else { Vec::new() }
+    }
+}
+
+impl<C: Calls> Drop for Closing<C> {
+    fn drop(&mut self) {
+        // Outside of the lock, which whoever is woken by it may take.
+        drop(self.close());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! How processes share one budget: each leases chunks of it from a ledger and spends them by itself.
+//!
+//! A process that dies or forgets takes at most one chunk of each period along. While the ledger cannot be asked, what
+//! is leased may be spent and nothing else: the budget is a promise about money.
+
+use std::future::Future;
+
+use super::CREDITS_PER_LOOK_UP;
+use super::period::Period;
+
+/// A chunk is the 200th part of a limit, so that ten processes leave at most 5 % of it unspent; at least one look-up.
+const CHUNK_SHARE: u64 = 200;
+/// And at most so many look-ups: at a hundred a second, one round trip a second.
+const LARGEST_CHUNK: u64 = 100;
+
+/// For how many milliseconds a ledger that failed is not asked again: its own time limit is paid once a second, and
+/// not by every look-up.
+const LEDGER_REST: u64 = 1_000;
+
+/// The size of a chunk, of a limit, both in credits.
+fn chunk(limit: u64) -> u64 {
+    (limit / CREDITS_PER_LOOK_UP / CHUNK_SHARE).clamp(1, LARGEST_CHUNK) * CREDITS_PER_LOOK_UP
+}
+
+/// What a process asks a ledger for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LeaseRequest {
+    /// Which budget.
+    pub period: Period,
+    /// Which one of that period: `1770000000`, `2026-11-23` or `2026-11`, in UTC. Part of the key.
+    pub name: String,
+    /// How many credits, at most.
+    pub count: u64,
+    /// Up to how many credits may be given out in all for this request: the limit, less what is kept for others.
+    pub ceiling: u64,
+    /// How many credits this process knows to have been given out. A ledger that has forgotten goes on from there.
+    pub known: u64,
+    /// The process that asks: 16 hexadecimal digits, different for each.
+    pub holder: String,
+    /// Counts the requests of this process for this period. A request that may have been answered is sent again with
+    /// the same number, and gets the same answer.
+    pub sequence: u64,
+    /// For how many milliseconds after this request the ledger must remember it.
+    pub kept: u64,
+    /// Which one of that period, as a number.
+    pub(super) number: u64,
+}
+
+/// What a ledger gives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Lease {
+    /// How many credits, from none to what was asked for.
+    pub granted: u64,
+    /// How many it has given out in all, with these.
+    pub total: u64,
+}
+
+/// What all processes lease from.
+///
+/// On Redis it is one hash for each period, `<prefix>budget:<period>:<name>` (`ip-risk:budget:day:2026-11-23`), with
+/// the field `total` and one field for the last request of each process, and this script, which runs as a whole. One
+/// key for each call, so that it works in a cluster. `KEYS[1]` is the hash; `ARGV` are `count`, `ceiling`, `known`,
+/// `holder`, `sequence` and `kept`:
+///
+/// ```lua
+/// local last = redis.call('HGET', KEYS[1], ARGV[4])
+/// if last then
+///   local sequence, granted, total = string.match(last, '^(%d+) (%d+) (%d+)$')
+///   if sequence == ARGV[5] then return { tonumber(granted), tonumber(total) } end
+/// end
+/// local total = math.max(tonumber(redis.call('HGET', KEYS[1], 'total') or '0'), tonumber(ARGV[3]))
+/// local granted = math.max(0, math.min(tonumber(ARGV[1]), tonumber(ARGV[2]) - total))
+/// local after = string.format('%d', total + granted)
+/// redis.call('HSET', KEYS[1], 'total', after,
+///   ARGV[4], ARGV[5] .. ' ' .. string.format('%d', granted) .. ' ' .. after)
+/// redis.call('PEXPIRE', KEYS[1], ARGV[6])
+/// return { granted, total + granted }
+/// ```
+///
+/// Applications with different keys of the API need different prefixes.
+pub trait Ledger: Send + Sync {
+    /// Leases up to `count` credits; nothing when the ledger cannot be asked within its own time limit, 50 ms.
+    fn take(&self, request: &LeaseRequest) -> impl Future<Output = Option<Lease>> + Send;
+}
+
+/// What one process knows of the ledger, for one period.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leasing {
+    /// The most that the ledger was seen to have given out.
+    pub(super) total: u64,
+    sequence: u64,
+    /// A request whose answer has not been seen.
+    pending: Option<LeaseRequest>,
+    rests_since: Option<u64>,
+    /// The hour, and how much had been given out when it began, for all processes.
+    hour: Option<(u64, u64)>,
+}
+
+/// What a request is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) period: Period,
+    pub(super) number: u64,
+    pub(super) holder: &'a str,
+    pub(super) limit: u64,
+    pub(super) ceiling: u64,
+    /// What there is, of what may be spent.
+    pub(super) have: u64,
+    /// What is needed in all.
+    pub(super) need: u64,
+}
+
+impl Leasing {
+    /// What to ask the ledger for; nothing when it has not enough, or rests.
+    pub(super) fn request(&mut self, wanted: Wanted<'_>, now: u64) -> Option<LeaseRequest> {
+        // A clock that was set back ends the rest.
+        if self.rests_since.is_some_and(|since| now.checked_sub(since).is_some_and(|rest| rest < LEDGER_REST))
+        {
+            return None;
+        }
+        if self.pending.is_none() {
+            let Wanted { period, number, holder, limit, ceiling, have, need } = wanted;
+            // The ledger's total never falls, so what it has not now it will not have later.
+            if ceiling.saturating_sub(self.total).saturating_add(have) < need {
+                return None;
+            }
+            self.sequence += 1;
+            self.pending = Some(LeaseRequest {
+                period,
+                name: period.name(number),
+                count: chunk(limit).max(need).saturating_sub(have),
+                ceiling,
+                known: self.total,
+                holder: holder.to_owned(),
+                sequence: self.sequence,
+                kept: period.kept(),
+                number,
+            });
+        }
+        self.pending.clone()
+    }
+
+    /// Takes note of an answer, and says what is leased by it, as credits from (excluded) and to. An answer to another
+    /// request, or one that the request does not allow, is none.
+    pub(super) fn answered(&mut self, request: &LeaseRequest, lease: Lease, hour: u64) -> Option<(u64, u64)> {
+        let pending = self.pending.as_ref()?;
+        let is_possible = pending.sequence == request.sequence
+            && lease.granted <= pending.count
+            && lease.granted <= lease.total
+            && (lease.granted == 0 || lease.total <= pending.ceiling);
+        if !is_possible {
+            return None;
+        }
+        self.pending = None;
+        self.total = self.total.max(lease.total);
+        let before = lease.total - lease.granted;
+        if self.hour.is_none_or(|(known, _)| known != hour) {
+            self.hour = Some((hour, before));
+        }
+        Some((before, lease.total))
+    }
+
+    pub(super) fn failed(&mut self, now: u64) {
+        self.rests_since = Some(now);
+    }
+
+    /// How much all processes leased since this hour began, as far as this one has seen.
+    pub(super) fn leased_in(&self, hour: u64) -> u64 {
+        self.hour
+            .filter(|(known, _)| *known == hour)
+            .map_or(0, |(_, before)| self.total.saturating_sub(before))
+    }
+}

@@ -1,0 +1,316 @@
+//! The budget: how many look-ups may be paid for in a second, a day and a month, and by whom.
+//!
+//! A look-up costs two credits. What a call will cost is taken out before it is made and settled when it is known, so
+//! that at no moment more can be on the way than is left. Seconds, days and months are those of UTC.
+//!
+//! The last share of each limit, 20 % unless written otherwise, is for policies of high priority. Bulk work leaves
+//! another 20 % to requests.
+//!
+//! Pure: the time is passed in, and so is the [`Ledger`] that processes share. One short lock per look-up.
+
+mod fund;
+mod ledger;
+mod period;
+mod purse;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use self::ledger::{Lease, LeaseRequest, Ledger};
+pub use self::period::Period;
+
+use self::fund::Fund;
+use self::period::hour;
+use self::purse::Heaps;
+use crate::error::Code;
+
+/// What the Security API charges for one address.
+pub const CREDITS_PER_LOOK_UP: u64 = 2;
+/// The percentage of each limit that is reserved for high priority, unless it is written.
+pub const DEFAULT_RESERVED: u8 = 20;
+/// The most that is believed to be charged for one address, twice what it costs: a header that is wrong must not spend
+/// a month at once.
+const MOST_CREDITS_PER_LOOK_UP: u64 = 4;
+/// For how many milliseconds after a refusal there is pressure.
+const PRESSURE: u64 = 60_000;
+/// How many events are kept for whoever asks for them.
+const MOST_EVENTS: usize = 16;
+/// A lease of a day and of a month, and one of each from before whose answer was lost.
+const MOST_LEASES: usize = 4;
+
+/// The option `budget`, in look-ups.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BudgetOptions {
+    /// How many look-ups may begin in one second, in each process.
+    pub per_second: Option<u64>,
+    /// How many may be charged in one day of UTC.
+    pub per_day: Option<u64>,
+    /// How many may be charged in one month of UTC.
+    pub per_month: Option<u64>,
+    /// The percentage of each that is kept for high priority.
+    pub reserved: u8,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum Priority {
+    /// Many addresses at once, for nobody who waits at a gate: `checkMany`, `checkStream`.
+    Bulk,
+    /// A request.
+    Normal,
+    /// A request to a route whose policy has `priority: 'high'`.
+    High,
+}
+
+/// A limit that is used up to a percentage.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Event {
+    /// Which limit.
+    pub period: Period,
+    /// 50, 80 or 95.
+    pub percent: u8,
+    /// How many look-ups were charged, or leased by all processes where they share the budget.
+    pub used: u64,
+    /// How many look-ups are allowed.
+    pub limit: u64,
+}
+
+/// A reading of one limit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Status {
+    /// Which limit.
+    pub period: Period,
+    /// How many look-ups are allowed.
+    pub limit: u64,
+    /// How many were charged to this process in the second, day or month of now.
+    pub spent: u64,
+    /// How many all processes leased in it, as far as this one has seen, where they share the budget.
+    pub leased_by_all: Option<u64>,
+}
+
+/// Look-ups that may be paid for. One for each engine.
+#[derive(Debug)]
+pub struct Budget {
+    inner: Mutex<Inner>,
+    /// Held while the ledger is asked, so that all who wait for a lease share one.
+    turn: tokio::sync::Mutex<()>,
+    holder: String,
+}
+
+#[derive(Debug)]
+struct Inner {
+    funds: Vec<Fund>,
+    /// The hour, and how many credits are held or were charged in it.
+    hour: (u64, u64),
+    refused_at: Option<u64>,
+    events: VecDeque<Event>,
+}
+
+impl Budget {
+    /// A budget of this process alone.
+    #[must_use]
+    pub fn new(options: &BudgetOptions) -> Self {
+        Self::with(options, false)
+    }
+
+    /// A budget whose days and months are leased from a ledger: spend it by [`Budget::take`]. Seconds stay with each
+    /// process; they pace its calls, and must not stop them when the ledger is away.
+    #[must_use]
+    pub fn shared(options: &BudgetOptions) -> Self {
+        Self::with(options, true)
+    }
+
+    fn with(options: &BudgetOptions, is_shared: bool) -> Self {
+        let limits = [options.per_second, options.per_day, options.per_month];
+        let fund = |(period, limit): (Period, Option<u64>)| {
+            Some(Fund::new(period, limit?, options.reserved, is_shared && period != Period::Second))
+        };
+        let funds = Period::ALL.into_iter().zip(limits).filter_map(fund).collect();
+        let inner = Inner { funds, hour: (0, 0), refused_at: None, events: VecDeque::new() };
+        Self {
+            inner: Mutex::new(inner),
+            turn: tokio::sync::Mutex::default(),
+            holder: format!("{:016x}", RandomState::new().hash_one(0)),
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Valid after every statement, so a panic elsewhere does not spoil it.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reserves `count` look-ups, all or none, without asking a ledger. Settle what is returned when the call ended.
+    ///
+    /// # Errors
+    /// [`Code::Budget`] when one of the limits has not so many left for that priority.
+    pub fn try_take(&self, count: u64, priority: Priority, now: u64) -> Result<Reservation<'_>, Code> {
+        self.hold(count, priority, now).ok_or_else(|| self.refuse(priority, now))
+    }
+
+    /// The same, leasing what is missing from `ledger`. Costs no round trip but about once in a chunk: the 200th part of
+    /// a limit, from 1 to 100 look-ups.
+    ///
+    /// Safe to be given up at any time: what was leased meanwhile is found by the next one who asks.
+    ///
+    /// # Errors
+    /// [`Code::Budget`], also while the ledger cannot be asked and nothing is leased.
+    pub async fn take(
+        &self,
+        count: u64,
+        priority: Priority,
+        now: u64,
+        ledger: &impl Ledger,
+    ) -> Result<Reservation<'_>, Code> {
+        if let Some(reservation) = self.hold(count, priority, now) {
+            return Ok(reservation);
+        }
+        let _turn = self.turn.lock().await;
+        for _ in 0..=MOST_LEASES {
+            if let Some(reservation) = self.hold(count, priority, now) {
+                return Ok(reservation);
+            }
+            let Some(request) = self.lease_request(count, priority, now) else { break };
+            let lease = ledger.take(&request).await;
+            if !self.leased(&request, lease, now) {
+                break;
+            }
+        }
+        Err(self.refuse(priority, now))
+    }
+
+    fn hold(&self, count: u64, priority: Priority, now: u64) -> Option<Reservation<'_>> {
+        let credits = count.saturating_mul(CREDITS_PER_LOOK_UP);
+        let mut inner = self.inner();
+        if inner.funds.iter_mut().any(|fund| fund.open_to(priority, now) < credits) {
+            return None;
+        }
+        let mut held = [None; 3];
+        for (place, fund) in held.iter_mut().zip(&mut inner.funds) {
+            *place = fund.hold(credits, priority, now);
+        }
+        let hour = hour(now);
+        let spent = if inner.hour.0 == hour { inner.hour.1 } else { 0 };
+        inner.hour = (hour, spent.saturating_add(credits));
+        Some(Reservation { budget: self, count, held, hour })
+    }
+
+    fn refuse(&self, priority: Priority, now: u64) -> Code {
+        if priority != Priority::Bulk {
+            self.inner().refused_at = Some(now);
+        }
+        Code::Budget
+    }
+
+    fn lease_request(&self, count: u64, priority: Priority, now: u64) -> Option<LeaseRequest> {
+        let credits = count.saturating_mul(CREDITS_PER_LOOK_UP);
+        let mut inner = self.inner();
+        // Nothing is leased for somebody who cannot have it anyway.
+        if inner.funds.iter_mut().any(|fund| fund.in_sight(priority, now) < credits) {
+            return None;
+        }
+        let mut short =
+            inner.funds.iter_mut().filter_map(|fund| (fund.open_to(priority, now) < credits).then_some(fund));
+        short.next()?.lease_request(credits, priority, &self.holder, now)
+    }
+
+    /// Puts in what was leased; whether there was an answer.
+    fn leased(&self, request: &LeaseRequest, lease: Option<Lease>, now: u64) -> bool {
+        let mut inner = self.inner();
+        let fund = inner.funds.iter_mut().find(|fund| fund.period == request.period);
+        let events = fund.and_then(|fund| fund.leased(request, lease, now));
+        let is_answered = events.is_some();
+        inner.tell(events.unwrap_or_default());
+        is_answered
+    }
+
+    /// How many look-ups somebody of that priority can have at most now; nothing when there is no limit. Of a shared
+    /// budget, as far as the ledger is known.
+    #[must_use]
+    pub fn available(&self, priority: Priority, now: u64) -> Option<u64> {
+        let mut inner = self.inner();
+        let in_sight = inner.funds.iter_mut().map(|fund| fund.in_sight(priority, now) / CREDITS_PER_LOOK_UP);
+        in_sight.min()
+    }
+
+    /// Whether new addresses of one network should share evidence: a request was refused within the last minute, or in
+    /// this hour of the clock half of an hour's share was spent. An hour's share is the 24th part of a day's limit, that
+    /// of a month by its days and hours, and 3,600 times that of a second; the smallest counts.
+    #[must_use]
+    pub fn is_under_pressure(&self, now: u64) -> bool {
+        let mut inner = self.inner();
+        let is_refusing = inner.refused_at.is_some_and(|at| now.abs_diff(at) < PRESSURE);
+        let (known, spent) = inner.hour;
+        let here = if known == hour(now) { spent } else { 0 };
+        is_refusing || inner.funds.iter_mut().any(|fund| fund.is_half_an_hour_spent(here, now))
+    }
+
+    /// What happened since this was last asked: 50, 80 and 95 % of a day or a month, once each. Seconds have none.
+    pub fn take_events(&self) -> Vec<Event> {
+        mem::take(&mut self.inner().events).into()
+    }
+
+    /// A reading of every limit, shortest period first.
+    #[must_use]
+    pub fn status(&self, now: u64) -> Vec<Status> {
+        self.inner().funds.iter_mut().map(|fund| fund.status(now)).collect()
+    }
+}
+
+impl Inner {
+    fn tell(&mut self, events: Vec<Event>) {
+        self.events.extend(events);
+        let too_many = self.events.len().saturating_sub(MOST_EVENTS);
+        self.events.drain(..too_many);
+    }
+
+    fn settle(&mut self, count: u64, held: &[Option<(u64, Heaps)>; 3], hour: u64, charged: u64) {
+        if self.hour.0 == hour {
+            let before = count.saturating_mul(CREDITS_PER_LOOK_UP);
+            self.hour.1 = self.hour.1.saturating_sub(before).saturating_add(charged);
+        }
+        let mut events = Vec::new();
+        for (fund, held) in self.funds.iter_mut().zip(held) {
+            if let Some((number, held)) = held {
+                events.extend(fund.settle(*number, *held, charged));
+            }
+        }
+        self.tell(events);
+    }
+}
+
+/// Look-ups that are paid for. Dropped without being settled, they count in full, so that nothing is ever undercounted.
+#[derive(Debug)]
+#[must_use = "settle it by what was charged"]
+pub struct Reservation<'a> {
+    budget: &'a Budget,
+    count: u64,
+    /// By fund: the number of the account, and what was taken out of it.
+    held: [Option<(u64, Heaps)>; 3],
+    hour: u64,
+}
+
+impl Reservation<'_> {
+    /// Settles it by the credits that were charged: `X-Credits-Charged`, and none for an answer that is free (any status
+    /// but 200, or no answer that the provider can have given). Leave `charged` out where that is not known.
+    pub fn settle(mut self, charged: Option<u64>) {
+        self.end(charged);
+        mem::forget(self);
+    }
+
+    fn end(&mut self, charged: Option<u64>) {
+        let most = self.count.saturating_mul(MOST_CREDITS_PER_LOOK_UP);
+        let charged = charged.unwrap_or(self.count.saturating_mul(CREDITS_PER_LOOK_UP)).min(most);
+        self.budget.inner().settle(self.count, &self.held, self.hour, charged);
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.end(None);
+    }
+}
