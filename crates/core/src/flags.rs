@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Span;
 use jiff::civil::Date;
 
 /// A boolean field.
@@ -253,6 +254,12 @@ impl Flags {
         Some(self.last_seen[subject as usize]).filter(|day| *day != 0)
     }
 
+    /// The day of [`Flags::last_seen`] as a date.
+    pub(crate) fn last_seen_date(&self, subject: Subject) -> Option<Date> {
+        let day = self.last_seen(subject)?;
+        FIRST_DAY.checked_add(Span::new().days(day)).ok()
+    }
+
     /// The names, when the source gave any.
     #[must_use]
     pub fn names(&self) -> Option<&Arc<SharedNames>> {
@@ -480,8 +487,8 @@ pub(crate) mod tests {
         names.set_list(NameListField::VpnProviderNames, ["", ""]);
         assert!(names.is_empty());
         names.set_list(NameListField::VpnProviderNames, ["", "Nord VPN", ""]);
-        assert_eq!(names.list(NameListField::VpnProviderNames), ["Nord VPN".into()]);
-        assert_eq!(names.list(NameListField::ProxyProviderNames), []);
+        assert_eq!(names.list(NameListField::VpnProviderNames), [Box::<str>::from("Nord VPN")]);
+        assert!(names.list(NameListField::ProxyProviderNames).is_empty());
         assert!(!names.is_empty());
     }
 }

@@ -47,6 +47,7 @@ pub mod routes;
 mod rules;
 pub mod secret;
 mod security_api;
+pub mod shared_cache;
 pub mod special_use;
 pub mod stats;
 mod upstream;

@@ -664,7 +664,7 @@ mod tests {
         let Assessment { flags, names, is_match, .. } = assess_feeds(&feeds, 0);
         assert!(is_match && flags.is(BooleanField::IsVpn) && flags.is(BooleanField::IsCloudProvider));
         assert_eq!(names.one(NameField::CloudProviderName), Some("A Cloud"));
-        assert_eq!(names.list(NameListField::VpnProviderNames), ["A".into(), "B".into()]);
+        assert_eq!(names.list(NameListField::VpnProviderNames), ["A", "B"].map(Box::<str>::from));
         assert!(flags.last_seen(Subject::Vpn).is_some() && flags.threat_score().is_some());
         for field in [BooleanField::IsTor, BooleanField::IsProxy, BooleanField::IsKnownAttacker] {
             assert_eq!(flags.boolean(field), None, "absent, never false");

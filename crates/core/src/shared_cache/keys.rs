@@ -1,0 +1,123 @@
+//! What keys and messages are called.
+
+use crate::address::{Address, CacheKey};
+
+/// What is to be forgotten.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Invalidation {
+    /// What is known of one address or network.
+    Key(CacheKey),
+    /// Whatever was learnt until this time, in milliseconds since 1970.
+    AllUntil(u64),
+}
+
+/// The names, which depend on the options `keyPrefix` and `ipv6Prefix`.
+#[derive(Debug)]
+pub(super) struct Keys {
+    prefix: String,
+    ipv6_prefix: u8,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: &str, ipv6_prefix: u8) -> Self {
+        Self { prefix: prefix.to_owned(), ipv6_prefix }
+    }
+
+    /// `203.0.113.7` or `2606:4700::/64`.
+    fn text(&self, key: CacheKey) -> String {
+        let text = key.to_string();
+        if is_ipv4(&text) { text } else { format!("{text}/{}", self.ipv6_prefix) }
+    }
+
+    /// The fresh copy.
+    pub(super) fn fresh(&self, key: CacheKey) -> String {
+        format!("{}ip-risk:{}", self.prefix, self.text(key))
+    }
+
+    /// The fresh copies that may be there: of IPv4 also the one that the tutorial makes on a dual-stack socket.
+    pub(super) fn all_fresh(&self, key: CacheKey) -> Vec<String> {
+        let text = self.text(key);
+        let mapped = is_ipv4(&text).then(|| format!("{}ip-risk:::ffff:{text}", self.prefix));
+        [self.fresh(key)].into_iter().chain(mapped).collect()
+    }
+
+    /// The copy that outlives the fresh one.
+    pub(super) fn stale(&self, key: CacheKey) -> String {
+        format!("{}ip-risk-stale:{}", self.prefix, self.text(key))
+    }
+
+    /// Holds the time until which everything is forgotten.
+    pub(super) fn forgotten(&self) -> String {
+        format!("{}ip-risk-forgotten", self.prefix)
+    }
+
+    /// Where invalidations are published.
+    pub(super) fn channel(&self) -> String {
+        format!("{}ip-risk-invalidations", self.prefix)
+    }
+
+    /// An invalidation as it is published: `203.0.113.7`, `2606:4700::/64`, or `until 1770000000000`.
+    pub(super) fn message(&self, invalidation: Invalidation) -> String {
+        match invalidation {
+            Invalidation::Key(key) => self.text(key),
+            Invalidation::AllUntil(time) => format!("until {time}"),
+        }
+    }
+
+    /// What a message says, unless it is none of ours.
+    pub(super) fn read_message(&self, message: &[u8]) -> Option<Invalidation> {
+        let text = str::from_utf8(message).ok().filter(|text| text.len() <= 64)?;
+        if let Some(time) = text.strip_prefix("until ") {
+            return time.parse().ok().map(Invalidation::AllUntil);
+        }
+        let (address, length) = text.split_once('/').unzip();
+        let address = Address::parse(address.unwrap_or(text))?;
+        // Networks of another length are keys of somebody else.
+        let is_ours = length.is_none_or(|length| length == self.ipv6_prefix.to_string());
+        is_ours.then(|| Invalidation::Key(address.cache_key(self.ipv6_prefix)))
+    }
+}
+
+fn is_ipv4(text: &str) -> bool {
+    !text.contains(':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> CacheKey {
+        Address::parse(text).unwrap().cache_key(64)
+    }
+
+    #[test]
+    fn keys_are_those_of_the_tutorial_for_ipv4_and_networks_for_ipv6() {
+        let keys = Keys::new("", 64);
+        assert_eq!(keys.all_fresh(key("8.8.8.8")), ["ip-risk:8.8.8.8", "ip-risk:::ffff:8.8.8.8"]);
+        assert_eq!(keys.all_fresh(key("2606:4700::1:2")), ["ip-risk:2606:4700::/64"]);
+        assert_eq!(keys.stale(key("8.8.8.8")), "ip-risk-stale:8.8.8.8");
+        let keys = Keys::new("shop:", 56);
+        assert_eq!(keys.fresh(key("8.8.8.8")), "shop:ip-risk:8.8.8.8");
+        assert_eq!(keys.stale(key("2606:4700::1")), "shop:ip-risk-stale:2606:4700::/56");
+        assert_eq!(keys.channel(), "shop:ip-risk-invalidations");
+    }
+
+    #[test]
+    fn messages_say_what_was_said_and_others_say_nothing() {
+        let keys = Keys::new("", 64);
+        for said in [
+            Invalidation::Key(key("8.8.8.8")),
+            Invalidation::Key(key("2606:4700::1")),
+            Invalidation::AllUntil(7),
+        ] {
+            assert_eq!(keys.read_message(keys.message(said).as_bytes()), Some(said));
+        }
+        for text in
+            ["", "all", "until", "until x", "until -1", "2606:4700::/56", "8.8.8.8/", "\u{fffd}", "8.8.8"]
+        {
+            assert_eq!(keys.read_message(text.as_bytes()), None, "`{text}`");
+        }
+        assert_eq!(keys.read_message(&[0xff; 9]), None);
+        assert_eq!(keys.read_message(" ".repeat(1_000).as_bytes()), None);
+    }
+}
