@@ -104,17 +104,7 @@ pub fn is_special(address: u32) -> bool {
 #[must_use]
 pub fn score(table: &Table, scoring: &Scoring, address: u32, has_neighbourhood: bool) -> u8 {
     let found = table.look_up(IpAddr::V4(Ipv4Addr::from_bits(address)));
-    let listed: Vec<Listed<'_>> = found
-        .entries()
-        .map(|entry| Listed {
-            feed: entry.feed,
-            signal: entry.feed.signal,
-            name: entry.name,
-            value: entry.value,
-            confidence: None,
-            seen: None,
-        })
-        .collect();
+    let listed: Vec<Listed<'_>> = found.entries().map(Listed::from).collect();
     let neighbourhood = if has_neighbourhood { found.neighbourhood() } else { 0 };
     assess(scoring, &listed, neighbourhood, NOW).score.value()
 }

@@ -141,7 +141,7 @@ pub fn sources_and_rows(directory: &Path, networks: &Networks) -> Outcome<(Vec<S
 fn watched_sources(directory: &Path, networks: &Networks, watch: Watch<'_>) -> Outcome<Vec<Source>> {
     let catalogue = Catalogue::load(None)?;
     let mut sources = own_networks::sources(networks, NOW);
-    watch_own(&sources, networks, watch);
+    watch_own(&sources, watch);
     let known = SNAPSHOTS.into_iter().map(|(id, path, format)| {
         let feed = catalogue.find(id)?;
         let mut known = info(id, feed.signal, feed.weight);
@@ -163,13 +163,9 @@ fn watched_sources(directory: &Path, networks: &Networks, watch: Watch<'_>) -> O
     Ok(sources)
 }
 
-/// The rows of our own networks, which no parser gives: of those that announce IPv4.
-fn watch_own(sources: &[Source], networks: &Networks, watch: Watch<'_>) {
-    let sizes = networks.sizes();
+/// The rows of our own networks, which no parser gives.
+fn watch_own(sources: &[Source], watch: Watch<'_>) {
     for (number, (signal, name)) in own_networks::by_number() {
-        if !sizes.contains_key(&number) {
-            continue;
-        }
         let place = sources.iter().position(|source| source.info.signal == signal);
         if let Some(place) = place {
             watch(place, Row { about: About::Asn(number), name, value: 0 });

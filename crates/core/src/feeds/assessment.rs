@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use super::info::FeedInfo;
 use super::scoring::{Family, Scoring};
 use super::signal::Signal;
+use super::table::Entry;
 use crate::flags::{self, BooleanField, Flags, NameField, NameListField, Names, Percentage, Subject};
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
@@ -29,6 +30,13 @@ pub struct Listed<'a> {
     pub confidence: Option<u8>,
     /// The day on which the feed last saw it, when it says so for each address.
     pub seen: Option<Date>,
+}
+
+impl<'a> From<Entry<'a>> for Listed<'a> {
+    fn from(entry: Entry<'a>) -> Self {
+        let Entry { feed, name, value, .. } = entry;
+        Self { feed, signal: feed.signal, name, value, confidence: None, seen: None }
+    }
 }
 
 impl<'a> Listed<'a> {

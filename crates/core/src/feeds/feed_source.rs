@@ -117,11 +117,10 @@ impl FeedSource {
         let files = self.files();
         let said: Vec<_> = known(&files).map(|knowledge| knowledge.ask(address)).collect();
         let listed: Vec<Listed<'_>> = said.iter().flat_map(Said::listed).collect();
-        let neighbourhood = compiled(&files).map_or(0, |(table, _)| {
-            let is_usable = self.scoring.neighbourhood.are_usable(now.saturating_sub(table.built_at()));
-            if is_usable { table.look_up(address).neighbourhood() } else { 0 }
-        });
-        read(&listed, neighbourhood)
+        let points = said.iter().find_map(|said| said.neighbourhood);
+        let neighbourhood = points
+            .filter(|(_, built_at)| self.scoring.neighbourhood.are_usable(now.saturating_sub(*built_at)));
+        read(&listed, neighbourhood.map_or(0, |(points, _)| points))
     }
 
     /// What is in use, for operators.

@@ -8,7 +8,7 @@ use super::info::FeedInfo;
 use super::mmdb::{Database, Found};
 use super::scoring::Scoring;
 use super::signal::Signal;
-use super::table::Table;
+use super::table::{Found as Row, Table};
 
 /// A file of feeds in memory.
 #[derive(Debug)]
@@ -24,20 +24,26 @@ pub(crate) enum Knowledge {
 /// What a file says of an address, before it is put into one list with what others say.
 #[derive(Debug)]
 pub(crate) struct Said<'a> {
-    knowledge: &'a Knowledge,
+    row: Option<Row<'a>>,
     /// What a database said, which it decodes for each address anew.
-    found: Vec<Found>,
-    address: IpAddr,
+    database: Option<(&'a FeedInfo, Vec<Found>)>,
+    /// The points of the neighbourhood, and when they were worked out. Only compiled feeds have them.
+    pub(crate) neighbourhood: Option<(u8, u64)>,
 }
 
 impl Knowledge {
     /// What it says of `address`.
     pub(crate) fn ask(&self, address: IpAddr) -> Said<'_> {
-        let found = match self {
-            Self::Compiled(..) | Self::List(_) => Vec::new(),
-            Self::Database(_, database) => database.look_up(address),
+        let row = self.table().map(|table| table.look_up(address));
+        let database = match self {
+            Self::Database(info, database) => Some((info, database.look_up(address))),
+            Self::Compiled(..) | Self::List(_) => None,
         };
-        Said { knowledge: self, found, address }
+        let neighbourhood = match (self, &row) {
+            (Self::Compiled(table, _), Some(row)) => Some((row.neighbourhood(), table.built_at())),
+            _ => None,
+        };
+        Said { row, database, neighbourhood }
     }
 
     /// The table of compiled feeds.
@@ -79,20 +85,9 @@ impl Knowledge {
 impl Said<'_> {
     /// The feeds on which the address stands.
     pub(crate) fn listed(&self) -> impl Iterator<Item = Listed<'_>> {
-        let entries = self.knowledge.table().map(|table| table.look_up(self.address).entries());
-        let rows = entries.into_iter().flatten().map(|entry| Listed {
-            feed: entry.feed,
-            signal: entry.feed.signal,
-            name: entry.name,
-            value: entry.value,
-            confidence: None,
-            seen: None,
-        });
-        let info = match self.knowledge {
-            Knowledge::Database(info, _) => Some(info),
-            Knowledge::Compiled(..) | Knowledge::List(_) => None,
-        };
-        let found = info.into_iter().flat_map(|feed| self.found.iter().map(move |found| (feed, found)));
+        let rows = self.row.iter().flat_map(Row::entries).map(Listed::from);
+        let found =
+            self.database.iter().flat_map(|(feed, found)| found.iter().map(move |found| (*feed, found)));
         rows.chain(found.map(|(feed, found)| Listed {
             feed,
             signal: found.signal,

@@ -1,6 +1,6 @@
 //! Whose networks are whose: a table of our own, `networks.csv`, which is in the seed and in everything compiled later.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::compile::Source;
 use super::info::FeedInfo;
@@ -23,8 +23,8 @@ const KINDS: [(&str, &str, &str, Signal); 5] = [
 /// The table as feeds, as far as its networks announce addresses. `seen_at` is when the addresses were known to be theirs.
 #[must_use]
 pub fn sources(networks: &Networks, seen_at: u64) -> Vec<Source> {
-    let sizes = networks.sizes();
-    KINDS.iter().map(|kind| source(kind, &sizes, seen_at)).collect()
+    let announced: HashSet<u32> = networks.ranges().map(|(_, number)| number).collect();
+    KINDS.iter().map(|kind| source(kind, &announced, seen_at)).collect()
 }
 
 /// What is said of a network, and whose it is.
@@ -42,7 +42,7 @@ pub fn by_number() -> HashMap<u32, Known> {
 
 fn source(
     (kind, id, title, signal): &(&str, &str, &str, Signal),
-    sizes: &HashMap<u32, u64>,
+    announced: &HashSet<u32>,
     seen_at: u64,
 ) -> Source {
     let mut source = Source::new(FeedInfo {
@@ -57,7 +57,7 @@ fn source(
         seen_at,
         rows: 0,
     });
-    let of_kind = rows().filter(|(number, of_kind, _)| of_kind == kind && sizes.contains_key(number));
+    let of_kind = rows().filter(|(number, of_kind, _)| of_kind == kind && announced.contains(number));
     for (number, _, name) in of_kind {
         source.take(Row {
             about: About::Asn(number),
@@ -79,8 +79,6 @@ fn rows() -> impl Iterator<Item = (u32, &'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]
@@ -104,7 +102,8 @@ mod tests {
 
     #[test]
     fn the_table_becomes_a_feed_for_each_kind_of_the_networks_that_announce_something() {
-        let networks = Networks::parse(&[b"1.0.0.0,1.0.0.255,16509\n1.0.1.0,1.0.1.255,64500\n"]).unwrap();
+        let networks =
+            Networks::parse(&[b"2600:1f00::,2600:1fff::,16509\n1.0.1.0,1.0.1.255,64500\n"]).unwrap();
         let sources = sources(&networks, 1);
         assert_eq!(sources.len(), KINDS.len());
         assert!(sources.iter().all(|source| source.info.seen_at == 1));
