@@ -551,7 +551,7 @@ export interface PolicyOptions {
 }
 
 /**
- * Options of one `check`.
+ * Options of one `check`, and of one `checkStream`.
  *
  * @example
  * ```ts
@@ -567,7 +567,7 @@ export interface CheckOptions {
   policy?: string
   /** The pattern of the route, for list entries and rules that name routes. */
   route?: string
-  /** Gives up waiting: the promise rejects with the signal's reason. */
+  /** Gives up waiting: the promise, or the stream, rejects with the signal's reason. */
   signal?: AbortSignal
 }
 
@@ -619,6 +619,37 @@ export interface RiskChecker {
    * ```
    */
   peek(ip: string, options?: Pick<CheckOptions, 'policy' | 'route'>): Decision | null
+  /**
+   * Scores any number of addresses, in their order and in bounded memory. What fails for one address stands in its
+   * decision. Addresses that are not in the cache are looked up, for 2 credits each.
+   *
+   * Takes anything that can be iterated, synchronous or not: arrays, sets, generators, streams of Node.js that give text.
+   * Begins when the first decision is asked for, and reads at most 5,000 addresses ahead of the one who takes the
+   * decisions; these may have been paid for when that one leaves. A source that is slow gets its decisions without waiting
+   * for more addresses. The stream can be iterated once.
+   *
+   * Leaving the loop, and the signal, close the source and ask about no further address. An error of the source comes
+   * after the decisions about what it gave before, and so do `ERR_IP_RISK_ARGUMENT` for an item that is not a string,
+   * with its position, and `ERR_IP_RISK_CLOSED` when the checker closes meanwhile. Throws at once
+   * `ERR_IP_RISK_ARGUMENT` when `ips` cannot be iterated or is one string, `ERR_IP_RISK_UNKNOWN_POLICY` and
+   * `ERR_IP_RISK_CLOSED`.
+   *
+   * @example
+   * ```ts
+   * import { createReadStream, writeFileSync } from 'node:fs'
+   * import { createInterface } from 'node:readline'
+   * import { RiskChecker } from 'ip-risk'
+   *
+   * writeFileSync('addresses.txt', '2.56.188.34\n91.128.103.196\n')
+   * const checker = new RiskChecker()
+   * const lines = createInterface({ input: createReadStream('addresses.txt') })
+   * for await (const { ip, score } of checker.checkStream(lines)) console.log(ip, score)
+   * ```
+   */
+  checkStream(
+    ips: (Iterable<string> & object) | AsyncIterable<string>,
+    options?: CheckOptions,
+  ): AsyncIterable<Decision>
   /** The same as `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>
 }

@@ -667,8 +667,9 @@ describe('a mistake of the caller', () => {
   })
 
   test('in what a method is called on does not crash', async () => {
-    for (const method of ['check', 'peek', 'checkMany', 'invalidate', 'stats', 'close']) {
-      const call = async () => RiskChecker.prototype[method].call({}, '1.1.1.1')
+    for (const method of ['check', 'peek', 'checkMany', 'checkStream', 'invalidate', 'stats', 'close']) {
+      const call = async () =>
+        RiskChecker.prototype[method].call({}, method === 'checkStream' ? [] : '1.1.1.1')
       await assert.rejects(call)
     }
     assert.throws(() => RiskChecker(), TypeError)
@@ -734,7 +735,16 @@ test('what the package needs of the addon is not there for others', async (t) =>
   for (let object = checker; object !== Object.prototype; object = Object.getPrototypeOf(object)) {
     for (const name of Object.getOwnPropertyNames(object)) names.add(name)
   }
-  const expected = ['check', 'checkMany', 'close', 'constructor', 'invalidate', 'peek', 'stats']
+  const expected = [
+    'check',
+    'checkMany',
+    'checkStream',
+    'close',
+    'constructor',
+    'invalidate',
+    'peek',
+    'stats',
+  ]
   assert.deepEqual([...names].sort(), expected)
 })
 

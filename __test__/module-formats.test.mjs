@@ -205,6 +205,8 @@ const change = (flags: Flags): void => { flags.is_vpn = true }
 void (() => createTestChecker({ endpoint: 'https://api.ipgeolocation.io' }))
 // @ts-expect-error the address is text
 void ((checker: RiskChecker) => checker.check(42))
+// @ts-expect-error one text is not a source of addresses
+void ((checker: RiskChecker) => checker.checkStream('192.0.2.1'))
 void [wrongOption, wrongAction, wrongRule, unknownFlag, always, change]
 
 async function main(): Promise<void> {
@@ -217,6 +219,11 @@ async function main(): Promise<void> {
   const peeked: Decision | null = checker.peek('192.0.2.80')
   const many: Decision[] = await checker.checkMany(['192.0.2.0', '192.0.2.20'])
   console.log(peeked?.source, many.map(({ band }) => band).join())
+  const sources = [['192.0.2.0'], new Set(['192.0.2.0']), ['192.0.2.0'].values(), Readable.from(['192.0.2.0'])]
+  const streams: AsyncIterable<Decision>[] = sources.map((ips) => checker.checkStream(ips, { policy: 'admin' }))
+  const bands: (Band | null)[] = []
+  for (const stream of streams) for await (const { band } of stream) bands.push(band)
+  console.log(bands.join())
   advance(1000)
 
   const app = express()
@@ -248,9 +255,10 @@ void main()
 const NODE_IMPORTS = `
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
 `
 const TYPES =
-  'Action, Decision, ErrorCode, Flags, Hook, IpRiskRequestFields, MiddlewareOptions, RiskCheckerOptions, Rule, Stats'
+  'Action, Band, Decision, ErrorCode, Flags, Hook, IpRiskRequestFields, MiddlewareOptions, RiskCheckerOptions, Rule, Stats'
 const NAMED_IMPORTS = `
 import express, { type Request, type Response } from 'express'
 import { RiskChecker, riskMiddleware } from 'ip-risk'
@@ -275,12 +283,14 @@ import type { Request, Response } from 'express'
 import type { RiskChecker, ${TYPES} } from 'ip-risk'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
 const { riskMiddleware } = ipRisk
 const { createTestChecker } = testing
 `
 const TYPED_OUTPUT = [
   'block false null 1 1',
   'memory low,guarded',
+  'low,low,low,low',
   '200 {"score":45,"mfa":true} 200  403 {"error":"no"}',
   '',
 ].join('\n')

@@ -1,9 +1,12 @@
 'use strict'
 
+const { setMaxListeners } = require('node:events')
+const { AddressSource } = require('./address-source.js')
 const { checkedOptions, coded, refuseUnknownKeys, shown } = require('./errors.js')
-const { Judge, addon } = require('./judge.js')
+const { Judge, addon, closed } = require('./judge.js')
 const { Log } = require('./log.js')
 const native = require('./native.js')
+const { DecisionStream } = require('./stream.js')
 const { readSurroundings } = require('./surroundings.js')
 const { mostAddresses } = require('./vocabulary.js')
 
@@ -34,6 +37,8 @@ let judgeOf
 /** Completes the addon's class with what needs JavaScript: arguments, signals, logs, events. */
 class RiskChecker extends Base {
   #judge
+  /** Aborts when the checker closes, for streams that wait. */
+  #closing = new AbortController()
 
   static {
     judgeOf = (checker) => checker.#judge
@@ -48,6 +53,7 @@ class RiskChecker extends Base {
     const log = new Log(logger)
     super(toJson({ options: rest, surroundings: readSurroundings(), testing: purpose === TESTING }))
     this.#judge = new Judge(this.#native, log)
+    setMaxListeners(0, this.#closing.signal)
   }
 
   get #native() {
@@ -97,6 +103,21 @@ class RiskChecker extends Base {
   }
 
   /**
+   * @param {Iterable<string> | AsyncIterable<string>} ips
+   * @param {CheckOptions} [options]
+   * @returns {AsyncIterable<Decision>}
+   */
+  checkStream(ips, options) {
+    const source = new AddressSource(ips)
+    const context = this.#contextOf(options)
+    const signal = signalOf(options)
+    this.#closing.signal.throwIfAborted()
+    /** @type {(texts: string[], stop: AbortSignal) => Promise<Decision[]>} */
+    const decide = (texts, stop) => this.#judge.decideMany(texts, context, stop)
+    return new DecisionStream({ source, decide, signal, closing: this.#closing.signal })
+  }
+
+  /**
    * @param {string} [ip]
    * @returns {Promise<void>}
    */
@@ -108,6 +129,7 @@ class RiskChecker extends Base {
   /** @returns {Promise<void>} */
   async close() {
     addon.close.call(this.#native)
+    this.#closing.abort(closed())
     await this.#judge.settled()
     this.#judge.log.close()
   }
@@ -141,7 +163,7 @@ function checkedTexts(ips) {
     throw coded('ERR_IP_RISK_ARGUMENT', '`ips` must be an array of strings')
   }
   if (ips.length <= mostAddresses) return ips
-  const message = `\`checkMany\` takes at most ${mostAddresses} addresses, not ${ips.length}; split the list`
+  const message = `\`checkMany\` takes at most ${mostAddresses} addresses, not ${ips.length}; use \`checkStream\``
   throw coded('ERR_IP_RISK_ARGUMENT', message)
 }
 
@@ -151,13 +173,16 @@ function checkedTexts(ips) {
  * @param {{ signal?: AbortSignal } | undefined} options
  */
 function checkedSignal(options) {
-  const signal = options?.signal
-  if (signal === undefined) return undefined
-  if (!(signal instanceof AbortSignal)) {
-    throw coded('ERR_IP_RISK_ARGUMENT', `\`signal\` must be an AbortSignal, not ${shown(signal)}`)
-  }
-  signal.throwIfAborted()
+  const signal = signalOf(options)
+  signal?.throwIfAborted()
   return signal
+}
+
+/** @param {{ signal?: AbortSignal } | undefined} options */
+function signalOf(options) {
+  const signal = options?.signal
+  if (signal === undefined || signal instanceof AbortSignal) return signal
+  throw coded('ERR_IP_RISK_ARGUMENT', `\`signal\` must be an AbortSignal, not ${shown(signal)}`)
 }
 
 /**

@@ -329,3 +329,4 @@ function closed() {
 
 exports.Judge = Judge
 exports.addon = addon
+exports.closed = closed
