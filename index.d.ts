@@ -72,6 +72,7 @@ export type ErrorCode =
   | 'ERR_IP_RISK_UNVERIFIED_LIMIT'
   | 'ERR_IP_RISK_BREAKER'
   | 'ERR_IP_RISK_BUDGET'
+  | 'ERR_IP_RISK_REDIS'
   | 'ERR_IP_RISK_FEEDS'
   | 'ERR_IP_RISK_FEEDS_BUSY'
   | 'ERR_IP_RISK_TRUST_ALL'
@@ -253,6 +254,17 @@ export interface RiskCheckerOptions {
    * `false` makes one call for each address.
    */
   batch?: boolean | BatchOptions
+  /**
+   * The cache that processes share: Redis 6 or newer, or Valkey; a URL, or an object for more. Default: the environment
+   * variable `REDIS_URL`, and none without it. `false` does without. It is a help and never a need: when it is away, wrong
+   * or slow, decisions go on without it. Needs a key: only what the provider said is shared.
+   */
+  redis?: string | RedisOptions | false
+  /**
+   * How many look-ups may be paid for. Default: no limit. Where processes share a Redis they share the budget of a day
+   * and of a month.
+   */
+  budget?: BudgetOptions
   /** The in-process cache. It holds what the provider said, never decisions, so that a changed policy acts at once. */
   cache?: CacheOptions
   /**
@@ -289,6 +301,61 @@ export interface BatchOptions {
   waitMs?: number
   /** How many addresses one call holds at most, 2 to 1,000. Default 100. */
   size?: number
+}
+
+/**
+ * Where the shared cache is: exactly one of `url`, `urls` with `cluster`, and `sentinel`.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * new RiskChecker({ redis: { url: 'rediss://cache.internal:6380/2', username: 'shop', password: 'secret' } })
+ * ```
+ */
+export interface RedisOptions {
+  /** One server, `redis://user:password@host:port/database`; `rediss` is TLS. */
+  url?: string
+  /** Some nodes of a cluster. */
+  urls?: string[]
+  /** Whether `urls` are nodes of a cluster. */
+  cluster?: boolean
+  /** Sentinels, which know the server that holds the data under the name `master`. */
+  sentinel?: { master: string; urls: string[]; username?: string; password?: string }
+  /** The ACL user. Wins over one in the URL. */
+  username?: string
+  /** Its password. Wins over one in the URL. */
+  password?: string
+  /** The number of the database. Default 0. */
+  database?: number
+  /** What stands before every key. Default: nothing, so that the entries are those of the tutorial. */
+  keyPrefix?: string
+  /** How long one question may take, in milliseconds, at most a quarter of `deadlineMs`. Default 50. */
+  timeoutMs?: number
+  /** More trusted authorities, as PEM text. */
+  tls?: { ca?: string }
+}
+
+/**
+ * How many look-ups may be paid for; a look-up costs two credits. Days and months are those of UTC. Spent, decisions go
+ * down the ladder and then by the policy's `onFailure.exhausted`.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * new RiskChecker({ budget: { perMonth: 75_000, perDay: 5_000, perSecond: 50 } })
+ * ```
+ */
+export interface BudgetOptions {
+  /** How many may begin in one second, in each process. */
+  perSecond?: number
+  /** How many may be charged in one day, in all processes that share the Redis. */
+  perDay?: number
+  /** How many may be charged in one month, in all processes that share the Redis. */
+  perMonth?: number
+  /** The percentage of each that is kept for policies with `priority: 'high'`, 0 to 100. Default 20. */
+  reserved?: number
 }
 
 /**
@@ -548,6 +615,11 @@ export interface PolicyOptions {
    * still raise the action. Default: any age that the cache keeps for open policies, none for closed ones.
    */
   maxStaleMs?: number
+  /**
+   * Whether look-ups may use the share of the `budget` that is reserved. Default: `normal`; `high` for `payment` and what
+   * extends it.
+   */
+  priority?: 'normal' | 'high'
 }
 
 /**
@@ -834,8 +906,9 @@ export declare class RiskChecker {
    */
   checkMany(ips: string[], options?: CheckManyOptions): Promise<Decision[]>
   /**
-   * Forgets what is cached about one address, or about all, for all checkers that share the cache. Text that is
-   * no address is ignored.
+   * Forgets what is cached about one address, or about all, for all checkers that share the cache and in every process
+   * that shares the Redis. Text that is no address is ignored. Rejects with `ERR_IP_RISK_REDIS` when the other processes
+   * could not be told; it is forgotten in this one all the same.
    *
    * @example
    * ```ts
@@ -889,6 +962,18 @@ export interface ActionCounts {
   hold: number
 }
 
+/** One limit of the budget, in look-ups. */
+export interface BudgetStats {
+  /** Which limit. */
+  period: 'second' | 'day' | 'month'
+  /** How many look-ups are allowed. */
+  limit: number
+  /** How many were charged to this process in the second, day or month of now. */
+  spent: number
+  /** How many all processes have leased in it, as far as this one has seen; null where the budget is not shared. */
+  leasedByAll: number | null
+}
+
 /** The in-process cache, shared by all checkers with the same options. */
 export interface CacheStats {
   /** Addresses in the cache. */
@@ -923,6 +1008,14 @@ export interface LastFailure {
   advice: string
 }
 
+/** How long calls took, in milliseconds. */
+export interface Latency {
+  /** Half of them ended within this time. */
+  p50: number
+  /** 99 of 100 of them ended within this time. */
+  p99: number
+}
+
 /** What one policy decided since the checker was made. This is what one reads after a week of log-only. */
 export interface PolicyStats {
   /**
@@ -936,6 +1029,66 @@ export interface PolicyStats {
   wouldBe: ActionCounts
 }
 
+/** The shared cache on Redis, as this process sees it. */
+export interface RedisStats {
+  /** `idle` before the first look-up; `away` while it is not asked, and a new connection is tried about once a second. */
+  state: 'idle' | 'connecting' | 'connected' | 'away' | 'closed'
+  /** Why it is away, or null. */
+  cause: 'unreachable' | 'slow' | 'refused' | 'tls' | 'loading' | 'full' | 'replica' | 'cluster' | 'outdated' | 'wrong_type' | 'failed' | null
+  /** Since when it is connected or away, in milliseconds since 1970, or null. */
+  since: number | null
+  /** Look-ups that found fresh evidence. */
+  hits: number
+  /** Look-ups that found none, though Redis answered. */
+  misses: number
+  /** Look-ups on the ladder that found stale evidence. */
+  staleHits: number
+  /** Look-ups on the ladder that found none, though Redis answered. */
+  staleMisses: number
+  /** Questions that were not asked, because Redis is away. */
+  notAsked: number
+  /** Questions and writes that failed, by what was wrong. */
+  failures: Record<string, number>
+  /** Entries that were there and not used, by what is wrong with them. */
+  unusable: Record<string, number>
+  /** Copies written; each answer has a fresh and a stale one. */
+  written: number
+  /** Copies not written because Redis has a newer one. */
+  outdated: number
+  /** Answers not written because Redis is away or too slow. */
+  dropped: number
+  /** Invalidations that arrived, those of this process too. */
+  invalidations: number
+  /** Connections made. */
+  connections: number
+  /** Whether invalidations by others do not arrive, because the user may not subscribe. */
+  isDeaf: boolean
+}
+
+/** How many decisions stand on each rung, since the shared engine began. Each is counted once. */
+export interface Rungs {
+  /** Fresh evidence of the in-process cache. */
+  memory: number
+  /** Fresh evidence of the shared cache. */
+  redis: number
+  /** The provider. */
+  api: number
+  /** Stale evidence of the in-process cache. */
+  staleMemory: number
+  /** Stale evidence of the shared cache. */
+  staleRedis: number
+  /** Offline feeds. */
+  feeds: number
+  /** Under pressure, the newest evidence about a neighbour in the same /24 or /48. */
+  neighbour: number
+  /** An allow or deny entry. */
+  list: number
+  /** Special-use space. */
+  special: number
+  /** Nothing: the failure mode, an address that is none, or a request that was skipped. */
+  none: number
+}
+
 /** Counts since the checker was made. Reading them costs some microseconds. */
 export interface Stats {
   /** By policy name. Policies that are written at one route are called `inline-1`, `inline-2` and so on. */
@@ -944,6 +1097,12 @@ export interface Stats {
   cache: CacheStats
   /** Calls to the provider. */
   upstream: UpstreamStats
+  /** What decisions stand on. */
+  rungs: Rungs
+  /** The shared cache, or null without one. */
+  redis: RedisStats | null
+  /** Every limit of the budget, shortest period first; empty without a budget. */
+  budget: Array<BudgetStats>
   /** The offline feeds, or null when they are switched off. */
   feeds: FeedStats | null
 }
@@ -977,6 +1136,8 @@ export interface UpstreamStats {
   inFlight: number
   /** Credits that the provider says it charged. */
   credits: number
+  /** How long the newest 1,024 calls took, or null before the first. */
+  latency: Latency | null
   /** Failed calls by error code. */
   failures: Record<string, number>
   /** The newest failed call, or null. */

@@ -176,7 +176,7 @@ describe('the address', () => {
   test('of IPv6 shares as many bits as `cache.ipv6Prefix` says', async (t) => {
     const alone = await startTestChecker(t, { cache: { ipv6Prefix: 128 } })
     await alone.checker.checkMany(['2001:db8:0:45::1', '2001:db8:0:45::2'])
-    assert.equal(alone.api.requestCount(), 2)
+    assert.equal(alone.api.requests.flatMap(({ ips }) => ips).length, 2)
     const together = await startTestChecker(t, { cache: { ipv6Prefix: 32 } })
     await together.checker.check('2001:db8:0:45::1')
     assertDecision(await together.checker.check('2001:db8:0:46::1'), { source: 'memory', score: 45 })
@@ -323,14 +323,14 @@ describe('peek', () => {
 describe('checkMany', () => {
   test('keeps the order, and judges invalid and failing addresses among the others', async (t) => {
     const { checker } = await startTestChecker(t)
-    const ips = [addressOf('score-80'), 'foo', addressOf('503'), '10.0.0.1', addressOf('404'), '192.0.2.20']
+    const ips = [addressOf('score-80'), 'foo', addressOf('400'), '10.0.0.1', addressOf('404'), '192.0.2.20']
     const decisions = await checker.checkMany(ips)
     assert.deepEqual(
       decisions.map(({ ip, score, action, failure }) => [ip, score, action, failure]),
       [
         ['192.0.2.80', 80, 'block', null],
         [null, 0, 'challenge', 'ERR_IP_RISK_INVALID_ADDRESS'],
-        ['203.0.113.11', 0, 'allow', 'ERR_IP_RISK_UPSTREAM_STATUS'],
+        [addressOf('400'), 0, 'allow', 'ERR_IP_RISK_REQUEST_REFUSED'],
         ['10.0.0.1', 0, 'allow', 'ERR_IP_RISK_SPECIAL_USE'],
         ['203.0.113.4', 0, 'allow', null],
         ['192.0.2.20', 20, 'log', null],
@@ -356,7 +356,8 @@ describe('checkMany', () => {
       decisions.map(({ score }) => score),
       ips.map((_, index) => index % 10),
     )
-    assert.equal(api.requestCount(), 10)
+    assert.equal(api.requests.flatMap(({ ips }) => ips).length, 10)
+    assert.equal(api.requestCount(), 1, 'they travel together')
     assert.equal(checker.stats().upstream.credits, 20)
   })
 
@@ -495,7 +496,7 @@ describe('stats', () => {
 
   test('have a histogram of real scores only', async (t) => {
     const { checker } = await startTestChecker(t, { policies: { login: { deny: ['192.0.2.7'] } } })
-    const without = ['foo', '10.0.0.1', '192.0.2.7', addressOf('503'), addressOf('404')]
+    const without = ['foo', '10.0.0.1', '192.0.2.7', addressOf('400'), addressOf('404')]
     await checker.checkMany(['192.0.2.0', '192.0.2.80', '192.0.2.80', '192.0.2.100', ...without])
     const { histogram } = checker.stats().policies.login
     assert.equal(histogram.length, 101)
@@ -518,24 +519,27 @@ describe('stats', () => {
     await checker.check('192.0.2.45')
     const { cache, upstream } = checker.stats()
     assert.deepEqual(cache, { entries: 2, hits: 1, staleAnswers: 1 })
-    const { lastFailure, lastSuccessAt, health, ...counts } = upstream
+    const { lastFailure, lastSuccessAt, health, latency, ...counts } = upstream
     const failures = { ERR_IP_RISK_UPSTREAM_STATUS: 2 }
-    const expected = { calls: 4, batches: 0, retries: 1, coalesced: 0, inFlight: 0, credits: 4, failures }
+    const expected = { calls: 3, batches: 1, retries: 1, coalesced: 0, inFlight: 0, credits: 4, failures }
     assert.deepEqual(counts, expected)
     assert.equal(health.state, 'closed')
+    assert.ok(latency.p50 > 0 && latency.p50 <= latency.p99 && latency.p99 < 60_000)
     assert.equal(lastFailure.code, 'ERR_IP_RISK_UPSTREAM_STATUS')
     assert.ok(lastFailure.advice.length > 0 && lastFailure.at > lastSuccessAt && lastSuccessAt >= before)
   })
 
   test('begin with nothing', async (t) => {
     const { checker } = await startTestChecker(t)
-    const { policies, cache, upstream } = checker.stats()
+    const { policies, cache, upstream, rungs, redis, budget } = checker.stats()
+    assert.ok(Object.values(rungs).every((count) => count === 0))
+    assert.deepEqual([redis, budget], [null, []])
     assert.deepEqual(Object.keys(policies).sort(), ['login', 'payment'])
     assert.ok(policies.login.histogram.every((count) => count === 0))
     assert.deepEqual(cache, { entries: 0, hits: 0, staleAnswers: 0 })
     const none = { calls: 0, batches: 0, retries: 0, coalesced: 0, inFlight: 0, credits: 0, failures: {} }
     const { health, ...counts } = upstream
-    assert.deepEqual(counts, { ...none, lastFailure: null, lastSuccessAt: null })
+    assert.deepEqual(counts, { ...none, latency: null, lastFailure: null, lastSuccessAt: null })
     const { since, ...rest } = health
     assert.deepEqual(rest, { state: 'closed', cause: null, nextProbeAt: null })
     assert.ok(since > 0 && since <= Date.now())

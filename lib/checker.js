@@ -123,7 +123,8 @@ class RiskChecker extends Base {
    */
   async invalidate(ip) {
     if (ip !== undefined) checkText(ip)
-    addon.invalidate.call(this.#native, ip)
+    const failure = await addon.invalidate.call(this.#native, ip)
+    if (failure !== null) throw Object.assign(new Error(failure), { code: 'ERR_IP_RISK_REDIS' })
   }
 
   /** @returns {Promise<void>} */
@@ -131,6 +132,7 @@ class RiskChecker extends Base {
     addon.close.call(this.#native)
     this.#closing.abort(closed())
     await this.#judge.settled()
+    await addon.end.call(this.#native)
     this.#judge.log.close()
   }
 

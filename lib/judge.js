@@ -15,6 +15,8 @@ const { codes, facts: FACTS, words: WORDS } = require('./vocabulary.js')
 
 /** Every decision that is given to somebody, for tracing. */
 const decisions = channel('ip-risk:decision')
+/** Where it is told that 50, 80 or 95 % of a limit of the budget are used. */
+const budgets = channel('ip-risk:budget')
 
 /** Methods of the addon's class that users must not reach: what they take is not checked. */
 const INTERNAL = /** @type {const} */ ([
@@ -28,6 +30,8 @@ const INTERNAL = /** @type {const} */ ([
   'requireUsable',
   'notices',
   'takeNotice',
+  'takeBudgetEvents',
+  'end',
   'describeEntry',
   'stopMany',
   'diagnose',
@@ -71,8 +75,6 @@ class Judge {
   /** @type {Outcome[]} by policy: what it answers when judging itself fails, and when it is skipped */
   #fallbacks = []
   #lastMany = 0
-  /** Whether a decision had to do without the provider, and no other has had its answer since. */
-  #isDegraded = false
   #lastNames = () => addon.lastNames.call(this.#native)
 
   /**
@@ -261,7 +263,7 @@ class Judge {
     const decision = this.#reader.read(words, at, text, namesOf)
     if (facts !== 0) this.#addRequest(/** @type {RequestDecision} */ (decision), words, at)
     if (decision.wouldBe !== 'allow' || decision.failedOpen) this.#write(decision, text, context)
-    if (decision.degraded || (this.#isDegraded && decision.source === 'api')) this.#notice(decision)
+    if (decision.degraded || decision.source === 'api') this.#tellNews()
     // A copy, because whoever watches must not change what the gate does.
     if (decisions.hasSubscribers) decisions.publish({ ...decision })
     return decision
@@ -279,16 +281,22 @@ class Judge {
   }
 
   /**
-   * Writes the line about an outage that begins, lasts or is over. Whoever asks first has it, so one that is silent must
-   * not ask: others may share the provider.
-   *
-   * @param {Decision} decision
+   * What is worth telling after a call to the provider, or without one: that an outage begins, lasts or is over, and how
+   * much of the budget is used. Whoever asks first has it, so one who would not tell must not ask: others may share the
+   * engine.
    */
-  #notice({ degraded }) {
-    this.#isDegraded = degraded
-    if (this.log.isSilent) return
-    const notice = addon.takeNotice.call(this.#native)
-    if (notice !== null) this.log.outage(JSON.parse(notice))
+  #tellNews() {
+    if (!this.log.isSilent) {
+      const notice = addon.takeNotice.call(this.#native)
+      if (notice !== null) this.log.outage(JSON.parse(notice))
+    }
+    if (this.log.isSilent && !budgets.hasSubscribers) return
+    const events = addon.takeBudgetEvents.call(this.#native)
+    if (events === null) return
+    for (const event of JSON.parse(events)) {
+      this.log.budgetUsed(event)
+      budgets.publish(event)
+    }
   }
 
   /**

@@ -131,13 +131,24 @@ class Log {
   }
 
   /**
-   * That the provider is left alone, and that this is over.
+   * That much of a limit of the budget is used.
+   *
+   * @param {{ period: string, percent: number, used: number, limit: number }} event
+   */
+  budgetUsed(event) {
+    this.#write('warn', event, `${event.percent} % of the look-ups of this ${event.period} are used`)
+  }
+
+  /**
+   * That the provider or Redis is left alone, and that this is over.
    *
    * @param {{ code: ErrorCode, since: number, isOver: boolean }} notice
    */
   outage({ code, since, isOver }) {
     const details = { code, since: new Date(since).toISOString() }
-    if (isOver) this.#write('info', details, 'calls are made again')
+    const isRedis = code === 'ERR_IP_RISK_REDIS'
+    if (isOver) this.#write('info', details, isRedis ? 'redis is used again' : 'calls are made again')
+    else if (isRedis) this.#write('warn', details, adviceFor(code))
     else this.#write('warn', details, `calls are stopped: ${adviceFor(code)}`)
   }
 

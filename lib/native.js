@@ -11,9 +11,10 @@
  * @property {(texts: string[], context: number, number: number) => Promise<Outcome>} checkMany
  * @property {(number: number) => void} stopMany
  * @property {(text: string, context: number) => string | null} describeEntry
- * @property {(ip?: string) => void} invalidate
+ * @property {(ip?: string) => Promise<string | null>} invalidate
  * @property {() => import('../index.js').Stats} stats
  * @property {() => void} close
+ * @property {() => Promise<void>} end
  * @property {(words: Uint32Array) => Evaluate} evaluator
  * @property {() => string | null} lastNames
  * @property {(text: string, context: number) => Outcome} skipped
@@ -24,6 +25,7 @@
  * @property {(context: number) => void} requireUsable
  * @property {() => string} notices
  * @property {() => string | null} takeNotice
+ * @property {() => string | null} takeBudgetEvents
  * @property {(ip: string) => Promise<string>} diagnose
  * @property {(milliseconds: number) => void} advanceClock
  *

@@ -15,6 +15,7 @@ function readSurroundings() {
   const { env } = process
   return {
     apiKey: env.IPGEO_API_KEY,
+    redisUrl: env.REDIS_URL || undefined,
     mode: env.IP_RISK_MODE,
     httpsProxy: env.HTTPS_PROXY || env.https_proxy || undefined,
     noProxy: env.NO_PROXY || env.no_proxy || undefined,

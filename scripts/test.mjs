@@ -11,7 +11,7 @@ import { buildAddon, installDependencies } from './setup.mjs'
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** What a checker reads: set variables of the person who tests must not change what the tests see. */
 const READ_BY_CHECKERS =
-  /^(IPGEO_API_KEY|IP_RISK_FEEDS|IP_RISK_MODE|HTTPS_PROXY|NO_PROXY|NODE_EXTRA_CA_CERTS)$/i
+  /^(IPGEO_API_KEY|REDIS_URL|IP_RISK_FEEDS|IP_RISK_MODE|HTTPS_PROXY|NO_PROXY|NODE_EXTRA_CA_CERTS)$/i
 const GENERATED = ['index.js', 'index.d.ts']
 
 /** Runs a command and ends with its exit code when it fails. */

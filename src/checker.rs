@@ -4,22 +4,24 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use ip_risk_core::address::Address;
 use ip_risk_core::breaker::Notice;
+use ip_risk_core::budget::Event;
 use ip_risk_core::checker::{Checker, Evaluation, Request};
 use ip_risk_core::clock::AdjustableClock;
 use ip_risk_core::decision::{Decision, PolicyId};
-use ip_risk_core::engine::{Diagnosis, Engine};
+use ip_risk_core::engine::{Diagnosis, Engine, Handle};
 use ip_risk_core::error::{Code, Error};
 use ip_risk_core::flags::SharedNames;
+use ip_risk_core::options::CheckerOptions;
 use ip_risk_core::provenance::Facts;
 use ip_risk_core::routes::RouteId;
 use napi::bindgen_prelude::{Env, Function, FunctionCallContext, PromiseRaw, Uint32Array};
 use napi_derive::napi;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Result, closed, coded, internal};
 use crate::outcome::{self, Outcome, to_json};
@@ -58,8 +60,10 @@ const RECORD: u32 = 1 << 30;
 pub struct RiskChecker {
     inner: Rc<RefCell<Option<Arc<Checker>>>>,
     clock: Option<Arc<AdjustableClock>>,
-    /// What tells each `checkMany` that is under way to stop.
-    stops: Stops,
+    /// Kept from `close` to `end`, so that what is under way can end in between.
+    closing: RefCell<Option<Arc<Checker>>>,
+    /// What tells each `checkMany` that is under way to stop, by the number that the glue gave it.
+    stops: RefCell<HashMap<u32, CancellationToken>>,
     /// The names of the decision that `evaluate` wrote last; the caller reads them before the next one.
     last_names: Rc<RefCell<Option<Arc<SharedNames>>>>,
 }
@@ -75,16 +79,15 @@ impl RiskChecker {
         let clock = has_adjustable_clock.then(|| Arc::new(AdjustableClock::default()));
         let engine = match &clock {
             // A clock of its own must not move other checkers.
-            Some(clock) => {
-                Engine::new(options.engine.clone(), Arc::<AdjustableClock>::clone(clock)).map(Arc::new)
-            }
+            Some(clock) => engine_with(&options, clock),
             None => registry::engine(options.engine.clone()),
         };
         let checker = Checker::new(engine.map_err(|error| coded(&error))?, options);
         Ok(Self {
             inner: Rc::new(RefCell::new(Some(Arc::new(checker)))),
             clock,
-            stops: Stops::default(),
+            closing: RefCell::default(),
+            stops: RefCell::default(),
             last_names: Rc::default(),
         })
     }
@@ -161,8 +164,8 @@ impl RiskChecker {
     ) -> Result<PromiseRaw<'env, Outcome>> {
         let checker = self.checker()?;
         let (policy, route) = split(context);
-        let stop = Arc::new(AtomicBool::new(false));
-        self.stops.borrow_mut().insert(number, Arc::downgrade(&stop));
+        let stop = CancellationToken::new();
+        self.stops.borrow_mut().insert(number, stop.clone());
         let promise = env.spawn_future(async move {
             let decisions = checker.check_many(texts, policy, route, &stop).await;
             // `lib/checker.js` has refused longer lists with the code that they deserve.
@@ -172,8 +175,9 @@ impl RiskChecker {
         promise.map_err(|_| internal("the look-ups could not be started"))
     }
 
-    /// Forgets what is cached about one address, or about all, for all checkers that share the cache. Text that is
-    /// no address is ignored.
+    /// Forgets what is cached about one address, or about all, for all checkers that share the cache and in every process
+    /// that shares the Redis. Text that is no address is ignored. Rejects with `ERR_IP_RISK_REDIS` when the other processes
+    /// could not be told; it is forgotten in this one all the same.
     ///
     /// @example
     /// ```ts
@@ -183,9 +187,16 @@ impl RiskChecker {
     /// await checker.invalidate('2.56.188.34')
     /// ```
     #[napi(catch_unwind, ts_args_type = "ip?: string", ts_return_type = "Promise<void>")]
-    pub fn invalidate(&self, ip: Option<String>) -> Result<()> {
-        self.checker()?.invalidate(ip.as_deref());
-        Ok(())
+    pub fn invalidate<'env>(
+        &self,
+        env: &'env Env,
+        ip: Option<String>,
+    ) -> Result<PromiseRaw<'env, Option<String>>> {
+        let checker = self.checker()?;
+        // `lib/checker.js` makes it an error with a code.
+        let failure =
+            async move { Ok(checker.invalidate(ip.as_deref()).await.err().map(|error| error.to_string())) };
+        env.spawn_future(failure).map_err(|_| internal("the others could not be told"))
     }
 
     /// Counts since the checker was made: what the policies decided, the cache, the calls to the provider.
@@ -216,9 +227,24 @@ impl RiskChecker {
     /// ```
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn close(&self) {
-        self.stops.borrow_mut().drain().for_each(|(_, stop)| set(&stop));
-        self.inner.borrow_mut().take();
+        self.stops.borrow_mut().drain().for_each(|(_, stop)| stop.cancel());
+        if let Some(checker) = self.inner.borrow_mut().take() {
+            self.closing.replace(Some(checker));
+        }
         self.last_names.borrow_mut().take();
+    }
+
+    /// Ends the engine, when this was the last checker on it. `lib/checker.js` calls it when what was under way has ended.
+    #[napi(catch_unwind, skip_typescript)]
+    pub fn end<'env>(&self, env: &'env Env) -> Result<PromiseRaw<'env, ()>> {
+        let checker = self.closing.take();
+        let end = async move {
+            if let Some(checker) = checker {
+                checker.close().await;
+            }
+            Ok(())
+        };
+        env.spawn_future(end).map_err(|_| internal("the checker could not be ended"))
     }
 
     /// A function `(text, context, facts)` that decides without asking anybody and writes into `words`. A function
@@ -261,7 +287,7 @@ impl RiskChecker {
     /// Lets the `checkMany` with that number ask about no further address; also to forget one that has ended.
     #[napi(catch_unwind, skip_typescript)]
     pub fn stop_many(&self, number: u32) {
-        self.stops.borrow_mut().remove(&number).inspect(set);
+        self.stops.borrow_mut().remove(&number).inspect(CancellationToken::cancel);
     }
 
     /// Who answers for the deny entry that holds an address, and why it is there.
@@ -338,6 +364,17 @@ impl RiskChecker {
         Some(json!({ "code": cause.as_str(), "since": since, "isOver": is_over }).to_string())
     }
 
+    /// Which limits of the budget reached 50, 80 or 95 % since this was last asked, as JSON.
+    #[napi(catch_unwind, skip_typescript)]
+    pub fn take_budget_events(&self) -> Option<String> {
+        let events = self.inner.borrow().as_ref()?.engine().take_budget_events();
+        let events = events.iter().map(|Event { period, percent, used, limit }| {
+            json!({ "period": period.as_str(), "percent": percent, "used": used, "limit": limit })
+        });
+        let events: Vec<Value> = events.collect();
+        (!events.is_empty()).then(|| Value::from(events).to_string())
+    }
+
     /// The error for a policy that does not exist.
     #[napi(catch_unwind, skip_typescript)]
     pub fn unknown_policy(&self, name: String) -> Result<()> {
@@ -369,13 +406,10 @@ impl RiskChecker {
     }
 }
 
-/// The stops of what is under way, by the number that the glue gave it. Weak, because what has ended needs none.
-type Stops = RefCell<HashMap<u32, Weak<AtomicBool>>>;
-
-fn set(stop: &Weak<AtomicBool>) {
-    if let Some(stop) = stop.upgrade() {
-        stop.store(true, Ordering::Relaxed);
-    }
+/// An engine of its own, with a clock that can be moved.
+fn engine_with(options: &CheckerOptions, clock: &Arc<AdjustableClock>) -> std::result::Result<Handle, Error> {
+    let engine = Engine::new(options.engine.clone(), Arc::<AdjustableClock>::clone(clock))?;
+    Handle::on(Arc::new(engine)).ok_or_else(|| Error::new(Code::Internal, "the engine ended before it began"))
 }
 
 /// The decision, when it needs no look-up. A panic, which only a defect can cause, is answered by the failure mode.

@@ -72,6 +72,7 @@ export type ErrorCode =
   | 'ERR_IP_RISK_UNVERIFIED_LIMIT'
   | 'ERR_IP_RISK_BREAKER'
   | 'ERR_IP_RISK_BUDGET'
+  | 'ERR_IP_RISK_REDIS'
   | 'ERR_IP_RISK_FEEDS'
   | 'ERR_IP_RISK_FEEDS_BUSY'
   | 'ERR_IP_RISK_TRUST_ALL'
@@ -253,6 +254,17 @@ export interface RiskCheckerOptions {
    * `false` makes one call for each address.
    */
   batch?: boolean | BatchOptions
+  /**
+   * The cache that processes share: Redis 6 or newer, or Valkey; a URL, or an object for more. Default: the environment
+   * variable `REDIS_URL`, and none without it. `false` does without. It is a help and never a need: when it is away, wrong
+   * or slow, decisions go on without it. Needs a key: only what the provider said is shared.
+   */
+  redis?: string | RedisOptions | false
+  /**
+   * How many look-ups may be paid for. Default: no limit. Where processes share a Redis they share the budget of a day
+   * and of a month.
+   */
+  budget?: BudgetOptions
   /** The in-process cache. It holds what the provider said, never decisions, so that a changed policy acts at once. */
   cache?: CacheOptions
   /**
@@ -289,6 +301,61 @@ export interface BatchOptions {
   waitMs?: number
   /** How many addresses one call holds at most, 2 to 1,000. Default 100. */
   size?: number
+}
+
+/**
+ * Where the shared cache is: exactly one of `url`, `urls` with `cluster`, and `sentinel`.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * new RiskChecker({ redis: { url: 'rediss://cache.internal:6380/2', username: 'shop', password: 'secret' } })
+ * ```
+ */
+export interface RedisOptions {
+  /** One server, `redis://user:password@host:port/database`; `rediss` is TLS. */
+  url?: string
+  /** Some nodes of a cluster. */
+  urls?: string[]
+  /** Whether `urls` are nodes of a cluster. */
+  cluster?: boolean
+  /** Sentinels, which know the server that holds the data under the name `master`. */
+  sentinel?: { master: string; urls: string[]; username?: string; password?: string }
+  /** The ACL user. Wins over one in the URL. */
+  username?: string
+  /** Its password. Wins over one in the URL. */
+  password?: string
+  /** The number of the database. Default 0. */
+  database?: number
+  /** What stands before every key. Default: nothing, so that the entries are those of the tutorial. */
+  keyPrefix?: string
+  /** How long one question may take, in milliseconds, at most a quarter of `deadlineMs`. Default 50. */
+  timeoutMs?: number
+  /** More trusted authorities, as PEM text. */
+  tls?: { ca?: string }
+}
+
+/**
+ * How many look-ups may be paid for; a look-up costs two credits. Days and months are those of UTC. Spent, decisions go
+ * down the ladder and then by the policy's `onFailure.exhausted`.
+ *
+ * @example
+ * ```ts
+ * import { RiskChecker } from 'ip-risk'
+ *
+ * new RiskChecker({ budget: { perMonth: 75_000, perDay: 5_000, perSecond: 50 } })
+ * ```
+ */
+export interface BudgetOptions {
+  /** How many may begin in one second, in each process. */
+  perSecond?: number
+  /** How many may be charged in one day, in all processes that share the Redis. */
+  perDay?: number
+  /** How many may be charged in one month, in all processes that share the Redis. */
+  perMonth?: number
+  /** The percentage of each that is kept for policies with `priority: 'high'`, 0 to 100. Default 20. */
+  reserved?: number
 }
 
 /**
@@ -548,6 +615,11 @@ export interface PolicyOptions {
    * still raise the action. Default: any age that the cache keeps for open policies, none for closed ones.
    */
   maxStaleMs?: number
+  /**
+   * Whether look-ups may use the share of the `budget` that is reserved. Default: `normal`; `high` for `payment` and what
+   * extends it.
+   */
+  priority?: 'normal' | 'high'
 }
 
 /**

@@ -41,6 +41,7 @@ pub(crate) fn surroundings(found: &Value) -> Surroundings {
     let text = |name: &str| found[name].as_str();
     Surroundings {
         api_key: text("apiKey").map(Secret::new),
+        redis_url: text("redisUrl").map(Secret::new),
         mode: text("mode").map(str::to_owned),
         extra_roots: text("extraRoots").map(str::to_owned),
         https_proxy: text("httpsProxy").map(Secret::new),

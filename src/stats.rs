@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use ip_risk_core::breaker::Health;
+use ip_risk_core::budget::Status;
 use ip_risk_core::checker::Checker;
 use ip_risk_core::decision::Action;
 use ip_risk_core::error::Code;
 use ip_risk_core::feeds::feed_source::FeedStats as CoreFeedStats;
-use ip_risk_core::stats::{EngineStats, PolicyStats as CorePolicyStats};
+use ip_risk_core::shared_cache::{CacheState, SharedCacheStats};
+use ip_risk_core::stats::{EngineStats, PolicyStats as CorePolicyStats, Rung};
 use napi_derive::napi;
 
 /// How many decisions had each action.
@@ -77,6 +79,97 @@ pub struct UpstreamHealth {
     pub next_probe_at: napi::Either<f64, napi::bindgen_prelude::Null>,
 }
 
+/// How long calls took, in milliseconds.
+#[napi(object, object_from_js = false)]
+pub struct Latency {
+    /// Half of them ended within this time.
+    pub p50: f64,
+    /// 99 of 100 of them ended within this time.
+    pub p99: f64,
+}
+
+/// How many decisions stand on each rung, since the shared engine began. Each is counted once.
+#[napi(object, object_from_js = false)]
+pub struct Rungs {
+    /// Fresh evidence of the in-process cache.
+    pub memory: f64,
+    /// Fresh evidence of the shared cache.
+    pub redis: f64,
+    /// The provider.
+    pub api: f64,
+    /// Stale evidence of the in-process cache.
+    pub stale_memory: f64,
+    /// Stale evidence of the shared cache.
+    pub stale_redis: f64,
+    /// Offline feeds.
+    pub feeds: f64,
+    /// Under pressure, the newest evidence about a neighbour in the same /24 or /48.
+    pub neighbour: f64,
+    /// An allow or deny entry.
+    pub list: f64,
+    /// Special-use space.
+    pub special: f64,
+    /// Nothing: the failure mode, an address that is none, or a request that was skipped.
+    pub none: f64,
+}
+
+/// The shared cache on Redis, as this process sees it.
+#[napi(object, object_from_js = false)]
+pub struct RedisStats {
+    /// `idle` before the first look-up; `away` while it is not asked, and a new connection is tried about once a second.
+    #[napi(ts_type = "'idle' | 'connecting' | 'connected' | 'away' | 'closed'")]
+    pub state: String,
+    /// Why it is away, or null.
+    #[napi(
+        ts_type = "'unreachable' | 'slow' | 'refused' | 'tls' | 'loading' | 'full' | 'replica' | 'cluster' | 'outdated' | 'wrong_type' | 'failed' | null"
+    )]
+    pub cause: napi::Either<String, napi::bindgen_prelude::Null>,
+    /// Since when it is connected or away, in milliseconds since 1970, or null.
+    #[napi(ts_type = "number | null")]
+    pub since: napi::Either<f64, napi::bindgen_prelude::Null>,
+    /// Look-ups that found fresh evidence.
+    pub hits: f64,
+    /// Look-ups that found none, though Redis answered.
+    pub misses: f64,
+    /// Look-ups on the ladder that found stale evidence.
+    pub stale_hits: f64,
+    /// Look-ups on the ladder that found none, though Redis answered.
+    pub stale_misses: f64,
+    /// Questions that were not asked, because Redis is away.
+    pub not_asked: f64,
+    /// Questions and writes that failed, by what was wrong.
+    pub failures: HashMap<String, f64>,
+    /// Entries that were there and not used, by what is wrong with them.
+    pub unusable: HashMap<String, f64>,
+    /// Copies written; each answer has a fresh and a stale one.
+    pub written: f64,
+    /// Copies not written because Redis has a newer one.
+    pub outdated: f64,
+    /// Answers not written because Redis is away or too slow.
+    pub dropped: f64,
+    /// Invalidations that arrived, those of this process too.
+    pub invalidations: f64,
+    /// Connections made.
+    pub connections: f64,
+    /// Whether invalidations by others do not arrive, because the user may not subscribe.
+    pub is_deaf: bool,
+}
+
+/// One limit of the budget, in look-ups.
+#[napi(object, object_from_js = false)]
+pub struct BudgetStats {
+    /// Which limit.
+    #[napi(ts_type = "'second' | 'day' | 'month'")]
+    pub period: String,
+    /// How many look-ups are allowed.
+    pub limit: f64,
+    /// How many were charged to this process in the second, day or month of now.
+    pub spent: f64,
+    /// How many all processes have leased in it, as far as this one has seen; null where the budget is not shared.
+    #[napi(ts_type = "number | null")]
+    pub leased_by_all: napi::Either<f64, napi::bindgen_prelude::Null>,
+}
+
 /// Calls to the provider, made for all checkers with the same options.
 #[napi(object, object_from_js = false)]
 pub struct UpstreamStats {
@@ -92,6 +185,9 @@ pub struct UpstreamStats {
     pub in_flight: f64,
     /// Credits that the provider says it charged.
     pub credits: f64,
+    /// How long the newest 1,024 calls took, or null before the first.
+    #[napi(ts_type = "Latency | null")]
+    pub latency: napi::Either<Latency, napi::bindgen_prelude::Null>,
     /// Failed calls by error code.
     pub failures: HashMap<String, f64>,
     /// The newest failed call, or null.
@@ -132,6 +228,13 @@ pub struct Stats {
     pub cache: CacheStats,
     /// Calls to the provider.
     pub upstream: UpstreamStats,
+    /// What decisions stand on.
+    pub rungs: Rungs,
+    /// The shared cache, or null without one.
+    #[napi(ts_type = "RedisStats | null")]
+    pub redis: napi::Either<RedisStats, napi::bindgen_prelude::Null>,
+    /// Every limit of the budget, shortest period first; empty without a budget.
+    pub budget: Vec<BudgetStats>,
     /// The offline feeds, or null when they are switched off.
     #[napi(ts_type = "FeedStats | null")]
     pub feeds: napi::Either<FeedStats, napi::bindgen_prelude::Null>,
@@ -177,8 +280,8 @@ impl Stats {
     pub(crate) fn read(checker: &Checker) -> Self {
         let EngineStats {
             entries,
-            memory_hits,
-            stale_answers,
+            rungs,
+            latency,
             coalesced,
             calls,
             batches,
@@ -190,15 +293,20 @@ impl Stats {
             last_failure: last,
             last_success,
             feeds,
+            shared,
+            budget,
         } = checker.engine().stats();
         let policies = checker.policy_stats();
         Self {
             policies: policies.iter().map(|(name, stats)| (name.clone(), stats.into())).collect(),
             cache: CacheStats {
                 entries: number(entries),
-                hits: number(memory_hits),
-                stale_answers: number(stale_answers),
+                hits: number(rungs[Rung::Memory as usize]),
+                stale_answers: number(rungs[Rung::StaleMemory as usize]),
             },
+            rungs: (&rungs).into(),
+            redis: nullable(shared.map(redis_stats)),
+            budget: budget.into_iter().map(budget_stats).collect(),
             upstream: UpstreamStats {
                 calls: number(calls),
                 batches: number(batches),
@@ -206,10 +314,11 @@ impl Stats {
                 coalesced: number(coalesced),
                 in_flight: number(in_flight as u64),
                 credits: number(credits),
-                failures: failures
-                    .into_iter()
-                    .map(|(code, count)| (code.to_string(), number(count)))
-                    .collect(),
+                latency: nullable(latency.map(|[p50, p99]| Latency {
+                    p50: p50.as_secs_f64() * 1_000.0,
+                    p99: p99.as_secs_f64() * 1_000.0,
+                })),
+                failures: by_name(failures, |code| code.as_str()),
                 last_failure: nullable(last.map(last_failure)),
                 last_success_at: nullable(last_success.map(number)),
                 health: nullable(health.map(upstream_health)),
@@ -225,6 +334,65 @@ fn upstream_health(Health { state, cause, since, next_probe }: Health) -> Upstre
         cause: nullable(cause.map(|code| code.to_string())),
         since: number(since),
         next_probe_at: nullable(next_probe.map(number)),
+    }
+}
+
+fn by_name<T>(counts: Vec<(T, u64)>, name: impl Fn(&T) -> &str) -> HashMap<String, f64> {
+    counts.iter().map(|(counted, count)| (name(counted).to_owned(), number(*count))).collect()
+}
+
+impl From<&Vec<u64>> for Rungs {
+    fn from(counts: &Vec<u64>) -> Self {
+        let count = |rung: Rung| number(counts[rung as usize]);
+        Self {
+            memory: count(Rung::Memory),
+            redis: count(Rung::Redis),
+            api: count(Rung::Api),
+            stale_memory: count(Rung::StaleMemory),
+            stale_redis: count(Rung::StaleRedis),
+            feeds: count(Rung::Feeds),
+            neighbour: count(Rung::Neighbour),
+            list: count(Rung::List),
+            special: count(Rung::Special),
+            none: count(Rung::None),
+        }
+    }
+}
+
+fn redis_stats(read: SharedCacheStats) -> RedisStats {
+    let (state, cause, since) = match read.state {
+        CacheState::Idle => ("idle", None, None),
+        CacheState::Connecting => ("connecting", None, None),
+        CacheState::Connected { since } => ("connected", None, Some(since)),
+        CacheState::Away { why, since } => ("away", Some(why.as_str().to_owned()), Some(since)),
+        CacheState::Closed => ("closed", None, None),
+    };
+    RedisStats {
+        state: state.to_owned(),
+        cause: nullable(cause),
+        since: nullable(since.map(number)),
+        hits: number(read.hits),
+        misses: number(read.misses),
+        stale_hits: number(read.stale_hits),
+        stale_misses: number(read.stale_misses),
+        not_asked: number(read.not_asked),
+        failures: by_name(read.failures, |fault| fault.as_str()),
+        unusable: by_name(read.unusable, |why| why.as_str()),
+        written: number(read.written),
+        outdated: number(read.outdated),
+        dropped: number(read.dropped),
+        invalidations: number(read.invalidations),
+        connections: number(read.connections),
+        is_deaf: read.is_deaf,
+    }
+}
+
+fn budget_stats(status: Status) -> BudgetStats {
+    BudgetStats {
+        period: status.period.as_str().to_owned(),
+        limit: number(status.limit),
+        spent: number(status.spent),
+        leased_by_all: nullable(status.leased_by_all.map(number)),
     }
 }
 

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 /** What a checker reads around it; tests that need one of these set it themselves. */
 export const SURROUNDINGS = [
   'IPGEO_API_KEY',
+  'REDIS_URL',
   'IP_RISK_FEEDS',
   'IP_RISK_MODE',
   'HTTPS_PROXY',

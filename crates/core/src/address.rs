@@ -132,9 +132,16 @@ impl fmt::Display for Address {
     }
 }
 
+impl CacheKey {
+    /// The address, or the first one of those that share the key.
+    pub(crate) fn address(self) -> Address {
+        Address(Ipv6Addr::from_bits(self.0).to_canonical())
+    }
+}
+
 impl fmt::Display for CacheKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&Ipv6Addr::from_bits(self.0).to_canonical(), formatter)
+        fmt::Display::fmt(&self.address(), formatter)
     }
 }
 

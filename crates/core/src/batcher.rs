@@ -16,15 +16,19 @@ use crate::clock::Clock;
 use crate::error::Code;
 use crate::options::BatchOptions;
 use crate::pace::Pace;
-use crate::security_api::bulk::{BulkFailure, Outcome};
+use crate::security_api::bulk::{BulkFailure, Outcome, Reply};
 
 /// The calls to the provider. Each ends by itself, at the deadline at the latest.
 pub(crate) trait Calls: Send + Sync + 'static {
     /// Asks about one address.
-    fn single(&self, address: Address) -> impl Future<Output = Outcome> + Send;
+    fn single(&self, address: Address) -> impl Future<Output = Reply> + Send;
 
-    /// Asks about several addresses at once. There are as many outcomes as addresses, in their order.
-    fn bulk(&self, addresses: &[Address]) -> impl Future<Output = Result<Vec<Outcome>, BulkFailure>> + Send;
+    /// Asks about several addresses at once. There are as many outcomes as addresses, in their order. Also says how many
+    /// credits that cost.
+    fn bulk(
+        &self,
+        addresses: &[Address],
+    ) -> impl Future<Output = (Result<Vec<Outcome>, BulkFailure>, u64)> + Send;
 }
 
 /// Decides for each look-up whether it goes alone or with others.
@@ -55,16 +59,16 @@ struct Gathering {
 #[derive(Debug)]
 struct Waiter {
     address: Address,
-    answer: oneshot::Sender<Outcome>,
+    answer: oneshot::Sender<Reply>,
     permit: OwnedSemaphorePermit,
 }
 
 impl Waiter {
     /// One who has gone away meanwhile does not mind.
-    fn answer(self, outcome: Outcome) {
+    fn answer(self, reply: Reply) {
         // First, so that whoever has the answer does not find the look-up still under way.
         drop(self.permit);
-        let _ = self.answer.send(outcome);
+        let _ = self.answer.send(reply);
     }
 }
 
@@ -78,7 +82,13 @@ impl Gathering {
 
 impl<C: Calls> Batcher<C> {
     /// At most `most` look-ups are under way at once.
-    pub(crate) fn new(calls: C, options: BatchOptions, most: usize, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        calls: C,
+        options: BatchOptions,
+        most: usize,
+        pace: Pace,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let most = most.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             calls,
@@ -87,7 +97,7 @@ impl<C: Calls> Batcher<C> {
             permits: Arc::new(Semaphore::new(most)),
             gathering: Mutex::default(),
             size: CallSize::new(options.size),
-            pace: Pace::default(),
+            pace,
             options,
         }
     }
@@ -97,20 +107,20 @@ impl<C: Calls> Batcher<C> {
     ///
     /// Dropping the future gives this address up, and disturbs no other.
     ///
-    /// # Errors
-    /// The code of what failed; [`Code::Overloaded`] when too much is under way, [`Code::Internal`] when the call
-    /// panicked or the runtime ended.
-    pub(crate) async fn submit(self: &Arc<Self>, address: Address) -> Outcome {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Code::Overloaded)?;
+    /// [`Code::Overloaded`] when too much is under way, [`Code::Internal`] when the call panicked or the runtime ended.
+    pub(crate) async fn submit(self: &Arc<Self>, address: Address) -> Reply {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return Reply::free(Code::Overloaded);
+        };
         if !self.is_worth_waiting() {
-            let outcome = self.ask_alone(address).await;
+            let reply = self.ask_alone(address).await;
             drop(permit);
-            return outcome;
+            return reply;
         }
-        let (answer, outcome) = oneshot::channel();
+        let (answer, reply) = oneshot::channel();
         self.gather(Waiter { address, answer, permit });
         // Dropped without an answer: the task with the batch panicked, or its runtime ended.
-        outcome.await.unwrap_or(Err(Code::Internal))
+        reply.await.unwrap_or_else(|_| Reply::unknown(Code::Internal))
     }
 
     /// Whether enough others are under way, and bulk calls do well.
@@ -167,7 +177,7 @@ impl<C: Calls> Batcher<C> {
         }
         let addresses: Vec<Address> = batch.iter().map(|waiter| waiter.address).collect();
         let began = Instant::now();
-        let answered = self.calls.bulk(&addresses).await;
+        let (answered, charged) = self.calls.bulk(&addresses).await;
         let now = self.clock.now();
         match &answered {
             Ok(outcomes) if outcomes.iter().any(Result::is_ok) => self.pace.bulk_took(began.elapsed(), now),
@@ -177,13 +187,16 @@ impl<C: Calls> Batcher<C> {
             Err(_) => {}
         }
         match answered {
-            Ok(outcomes) => answer_in_order(batch, outcomes),
+            Ok(outcomes) => answer_in_order(batch, outcomes, charged),
             Err(BulkFailure::TooLarge) => {
                 self.size.refused(batch.len(), now);
                 self.send(batch);
             }
             Err(BulkFailure::Failed(code)) if is_refusal(code) => self.ask_each_alone(batch),
-            Err(BulkFailure::Failed(code)) => batch.into_iter().for_each(|waiter| waiter.answer(Err(code))),
+            Err(BulkFailure::Failed(code)) => {
+                let outcomes = vec![Err(code); batch.len()];
+                answer_in_order(batch, outcomes, charged);
+            }
         }
     }
 
@@ -191,19 +204,19 @@ impl<C: Calls> Batcher<C> {
         for waiter in batch {
             let batcher = Arc::clone(self);
             tokio::spawn(async move {
-                let outcome = batcher.ask_alone(waiter.address).await;
-                waiter.answer(outcome);
+                let reply = batcher.ask_alone(waiter.address).await;
+                waiter.answer(reply);
             });
         }
     }
 
-    async fn ask_alone(&self, address: Address) -> Outcome {
+    async fn ask_alone(&self, address: Address) -> Reply {
         let began = Instant::now();
-        let outcome = self.calls.single(address).await;
-        if matches!(outcome, Ok(_) | Err(Code::Timeout)) {
+        let reply = self.calls.single(address).await;
+        if matches!(reply.outcome, Ok(_) | Err(Code::Timeout)) {
             self.pace.single_took(began.elapsed());
         }
-        outcome
+        reply
     }
 }
 
@@ -220,13 +233,16 @@ fn is_of_bulk(code: Code) -> bool {
     is_refusal(code) || matches!(code, Code::Malformed | Code::BodyTooLarge)
 }
 
-fn answer_in_order(batch: Vec<Waiter>, mut outcomes: Vec<Outcome>) {
+/// Everybody gets an own part of what the call cost, as even as whole credits allow.
+fn answer_in_order(batch: Vec<Waiter>, mut outcomes: Vec<Outcome>, charged: u64) {
     if outcomes.len() != batch.len() {
         // Nobody can tell whose they are.
         outcomes = vec![Err(Code::Internal); batch.len()];
     }
-    for (waiter, outcome) in batch.into_iter().zip(outcomes) {
-        waiter.answer(outcome);
+    let count = u64::try_from(batch.len()).unwrap_or(u64::MAX).max(1);
+    for ((place, waiter), outcome) in (0..).zip(batch).zip(outcomes) {
+        let charged = charged / count + u64::from(place < charged % count);
+        waiter.answer(Reply { outcome, charged });
     }
 }
 

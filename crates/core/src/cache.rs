@@ -58,13 +58,22 @@ impl MemoryCache {
         }
     }
 
+    /// Keeps `answer`, unless what is kept is newer. It is fresh for its time from when the source gave it. Whoever calls
+    /// this sees to it that nobody else does at the same time.
     pub(crate) fn insert(&self, key: CacheKey, answer: Answer, now: u64) {
+        let checked_at = answer.checked_at();
+        // A clock that was set back must not keep what is from before.
+        let is_newer = |kept: &Record| (checked_at + 1..=now).contains(&kept.answer.checked_at());
+        if self.records.get(&key).is_some_and(|kept| is_newer(&kept)) {
+            return;
+        }
         let ttl = match answer {
             Answer::Evidence(_) => self.options.ttl,
             Answer::Unknown { .. } | Answer::Unroutable { .. } => UNKNOWN_TTL,
         };
         let jitter = self.jitter.hash_one((key, now)) % (ttl / JITTER_SHARE + 1);
-        self.records.insert(key, Record { answer, fresh_until: now.saturating_add(ttl - jitter) });
+        self.records
+            .insert(key, Record { answer, fresh_until: checked_at.min(now).saturating_add(ttl - jitter) });
     }
 
     pub(crate) fn remove(&self, key: CacheKey) {

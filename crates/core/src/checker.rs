@@ -1,17 +1,19 @@
 //! A checker: an engine, policies, and the order in which an address is judged.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::address::Address;
+use crate::budget::Priority;
 use crate::decision::{Decision, PolicyId, Provenance, Source};
-use crate::engine::Engine;
+use crate::engine::local::{Outcome, Question};
+use crate::engine::{Engine, Handle};
 use crate::error::{Code, Error};
-use crate::evidence::Answer;
-use crate::judgement::{Finding, Subject, decide, is_enough};
+use crate::evidence::{Answer, Evidence};
+use crate::judgement::{Failed, Finding, Subject, decide, is_enough};
 use crate::lists::List;
 use crate::options::{CheckerOptions, MOST_ADDRESSES};
 use crate::policies::Policies;
@@ -19,10 +21,7 @@ use crate::policy::Policy;
 use crate::provenance::Facts;
 use crate::routes::RouteId;
 use crate::special_use;
-use crate::stats::{PolicyCounters, PolicyStats};
-
-/// How many look-ups of one `check_many` are under way at once.
-const CONCURRENT_LOOK_UPS: usize = 32;
+use crate::stats::{PolicyCounters, PolicyStats, Rung};
 
 /// How many decisions are made without letting others have the thread.
 const DECISIONS_AT_ONCE: usize = 256;
@@ -59,7 +58,7 @@ pub struct Pending {
 /// Policies with an engine. Cheap to make when the engine is shared.
 #[derive(Debug)]
 pub struct Checker {
-    engine: Arc<Engine>,
+    engine: Handle,
     policies: RwLock<Policies>,
     counters: RwLock<Vec<PolicyCounters>>,
     log_only: bool,
@@ -69,7 +68,7 @@ pub struct Checker {
 impl Checker {
     /// A checker on `engine`, with the policies of `options`.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, options: CheckerOptions) -> Self {
+    pub fn new(engine: Handle, options: CheckerOptions) -> Self {
         let counters = options.policies.all().iter().map(|_| PolicyCounters::new()).collect();
         Self {
             engine,
@@ -83,7 +82,13 @@ impl Checker {
     /// The engine.
     #[must_use]
     pub fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+        self.engine.engine()
+    }
+
+    /// Ends the checker, and the engine with the last one on it. Takes about 50 milliseconds at most. Calls that are under
+    /// way then end with [`Code::Closed`].
+    pub async fn close(&self) {
+        self.engine.close().await;
     }
 
     /// Calls `read` with all policies.
@@ -205,20 +210,29 @@ impl Checker {
         Finding::Answered(answer, source, feeds)
     }
 
-    fn failed_to_ask(&self, code: Code, judged: Address, now: u64) -> Finding {
-        Finding::Failed(code, self.engine.stale(judged, now), self.engine.ask_feeds(judged, now))
+    /// The ladder, when the provider could not be asked.
+    async fn failed_to_ask(&self, code: Code, neighbour: Option<Evidence>, judged: Address) -> Finding {
+        let now = self.engine.now();
+        let stale = self.engine.stale(judged, now).await;
+        Finding::Failed(Failed { code, stale, neighbour, feeds: self.engine.ask_feeds(judged, now) })
     }
 
     /// Looks the address up and decides: steps 7 to 10. Always ends within the deadline.
     pub async fn resolve(&self, pending: Pending) -> Decision {
+        let priority = self.with_policy(pending.subject.policy, Policy::priority);
+        self.resolve_as(pending, priority).await
+    }
+
+    async fn resolve_as(&self, pending: Pending, priority: Priority) -> Decision {
         let Pending { subject, judged } = pending;
-        let looked_up = self.engine.look_up(judged, subject.provenance != Provenance::Unverified).await;
-        let now = self.engine.now();
-        let finding = match looked_up {
-            Ok((answer, source)) => self.answered(answer, source, judged, now),
-            Err(code) => self.failed_to_ask(code, judged, now),
+        let keep = subject.provenance != Provenance::Unverified;
+        let outcome = self.engine.look_up(Question { address: judged, keep, priority }).await;
+        let finding = match outcome {
+            Outcome::Answered(answer, source) => self.answered(answer, source, judged, self.engine.now()),
+            Outcome::Neighbour(evidence) => self.failed_to_ask(Code::Budget, Some(evidence), judged).await,
+            Outcome::Failed(code) => self.failed_to_ask(code, None, judged).await,
         };
-        self.with_policy(subject.policy, |policy| decide(policy, subject, finding, now))
+        self.with_policy(subject.policy, |policy| decide(policy, subject, finding, self.engine.now()))
     }
 
     /// Who answers for the deny entry that holds an address, and why it is there, for logs.
@@ -237,7 +251,7 @@ impl Checker {
     /// The decision of a policy when judging itself failed: its failure mode.
     #[must_use]
     pub fn failed(&self, policy: PolicyId, code: Code) -> Decision {
-        self.without_judging(policy, None, Finding::Failed(code, None, None))
+        self.without_judging(policy, None, Finding::Failed(Failed::with(code)))
     }
 
     /// The decision about a request that the application wants to let through unjudged.
@@ -259,11 +273,7 @@ impl Checker {
 
     /// Counts a decision that is given to somebody: step 11.
     pub fn record(&self, decision: &Decision) {
-        match decision.source {
-            Source::Memory if decision.stale => self.engine.counters.stale_answer(),
-            Source::Memory => self.engine.counters.memory_hit(),
-            _ => {}
-        }
+        self.engine.counters.answered(Rung::of(decision));
         let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(counters) = counters.get(usize::from(decision.policy.number())) {
             counters.record(decision);
@@ -280,8 +290,10 @@ impl Checker {
         decision
     }
 
-    /// Checks many plain addresses, in their order. Once `stop` is set, nobody is asked about addresses that still wait
-    /// for their turn: those that need a look-up get the failure mode, with [`Code::Closed`].
+    /// Checks many plain addresses, in their order, at the lowest priority: look-ups travel in long calls, and are paid
+    /// from what the budget does not reserve. Once `stop` is cancelled, nobody is asked about addresses that still wait for
+    /// their turn, and look-ups that are under way have one deadline left; without an answer they get what is known here
+    /// and the failure mode, with [`Code::Closed`].
     ///
     /// # Errors
     /// [`Code::Argument`] for more than [`MOST_ADDRESSES`] addresses. What fails for one address stands in its
@@ -291,41 +303,34 @@ impl Checker {
         texts: Vec<String>,
         policy: PolicyId,
         route: RouteId,
-        stop: &AtomicBool,
+        stop: &CancellationToken,
     ) -> Result<Vec<Decision>, Error> {
         if texts.len() > MOST_ADDRESSES {
             let message = format!("`checkMany` takes at most {MOST_ADDRESSES} addresses; split the list");
             return Err(Error::new(Code::Argument, message));
         }
-        let mut decisions: Vec<Option<Decision>> = vec![None; texts.len()];
+        let mut decisions = Vec::with_capacity(texts.len());
         let mut look_ups = JoinSet::new();
-        let most = CONCURRENT_LOOK_UPS.min(self.engine.options().max_in_flight);
-        let mut has_waited = false;
         for (place, text) in texts.iter().enumerate() {
             let request = Request { text, policy, route, facts: Facts::default() };
-            let pending = match self.evaluate(request) {
+            match self.evaluate(request) {
                 Evaluation::Decided(decision) => {
-                    decisions[place] = Some(decision);
+                    decisions.push(Some(decision));
                     if place % DECISIONS_AT_ONCE == 0 {
                         tokio::task::yield_now().await;
                     }
-                    continue;
                 }
-                Evaluation::Pending(pending) => pending,
-            };
-            if look_ups.len() >= most {
-                has_waited = true;
-                take_next(&mut look_ups, &mut decisions).await;
+                Evaluation::Pending(pending) => {
+                    decisions.push(None);
+                    let (checker, stop) = (Arc::clone(self), stop.clone());
+                    look_ups.spawn(async move { (place, checker.resolve_of_list(pending, &stop).await) });
+                }
             }
-            if has_waited && stop.load(Ordering::Relaxed) {
-                decisions[place] = Some(self.not_asked(pending));
-                continue;
-            }
-            let checker = Arc::clone(self);
-            look_ups.spawn(async move { (place, checker.resolve(pending).await) });
         }
-        while !look_ups.is_empty() {
-            take_next(&mut look_ups, &mut decisions).await;
+        while let Some(ended) = look_ups.join_next().await {
+            if let Ok((place, decision)) = ended {
+                decisions[place] = Some(decision);
+            }
         }
         let decisions = decisions.into_iter().map(|decision| {
             // A look-up without a decision panicked.
@@ -336,23 +341,47 @@ impl Checker {
         Ok(decisions.collect())
     }
 
-    /// The decision when there is no time left to ask: the ladder, as after a failure.
+    async fn resolve_of_list(&self, pending: Pending, stop: &CancellationToken) -> Decision {
+        let turns = &self.engine.turns_of_lists;
+        let turn = match turns.try_acquire() {
+            Ok(turn) => Some(turn),
+            // An error would mean that turns were closed, which nobody does.
+            Err(_) => stop.run_until_cancelled(turns.acquire()).await.and_then(Result::ok),
+        };
+        if turn.is_none() {
+            return self.not_asked(pending);
+        }
+        let patience = async {
+            stop.cancelled().await;
+            tokio::time::sleep(self.engine.options().deadline).await;
+        };
+        tokio::select! {
+            biased;
+            decision = self.resolve_as(pending, Priority::Bulk) => decision,
+            () = patience => self.not_asked(pending),
+        }
+    }
+
+    /// The decision when there is no time left to ask anybody: what is known here, and then the failure mode.
     fn not_asked(&self, pending: Pending) -> Decision {
         let Pending { subject, judged } = pending;
         let now = self.engine.now();
-        let finding = self.failed_to_ask(Code::Closed, judged, now);
+        let stale = self.engine.stale_in_memory(judged, now);
+        let feeds = self.engine.ask_feeds(judged, now);
+        let finding = Finding::Failed(Failed { stale, feeds, ..Failed::with(Code::Closed) });
         self.with_policy(subject.policy, |policy| decide(policy, subject, finding, now))
     }
 
-    /// Forgets one address or everything, for all checkers on the same engine. Text that is no address is ignored.
-    pub fn invalidate(&self, text: Option<&str>) {
-        match text {
-            None => self.engine.invalidate(None),
-            Some(text) => {
-                if let Some(address) = Address::parse(text) {
-                    self.engine.invalidate(Some(address));
-                }
-            }
+    /// Forgets one address or everything, for all checkers on the same engine and all processes that share its Redis. Text
+    /// that is no address is ignored.
+    ///
+    /// # Errors
+    /// [`Code::Redis`] when the other processes could not be told.
+    pub async fn invalidate(&self, text: Option<&str>) -> Result<(), Error> {
+        match text.map(Address::parse) {
+            None => self.engine.invalidate(None).await,
+            Some(Some(address)) => self.engine.invalidate(Some(address)).await,
+            Some(None) => Ok(()),
         }
     }
 
@@ -364,11 +393,5 @@ impl Checker {
             let names = policies.all().iter().map(|policy| policy.name().to_owned());
             names.zip(counters.iter().map(PolicyCounters::read)).collect()
         })
-    }
-}
-
-async fn take_next(look_ups: &mut JoinSet<(usize, Decision)>, decisions: &mut [Option<Decision>]) {
-    if let Some(Ok((place, decision))) = look_ups.join_next().await {
-        decisions[place] = Some(decision);
     }
 }

@@ -87,6 +87,9 @@ codes! {
     /// The look-ups that `budget` allows are used up.
     Budget = "BUDGET",
 
+    /// The shared cache on Redis cannot be used.
+    Redis = "REDIS",
+
     /// A file, directory or catalogue of feeds that cannot be used; the message names it.
     Feeds = "FEEDS",
     /// Another process is updating the same directory of feeds.
@@ -167,6 +170,9 @@ impl Code {
             }
             Self::Budget => {
                 "the look-ups of `budget` are used up; raise it, or wait for the next second, day or month (UTC)"
+            }
+            Self::Redis => {
+                "the shared cache on Redis cannot be used, and decisions go on without it; see `stats().redis` and `ip-risk doctor`"
             }
             Self::TrustAll => {
                 "`trust proxy` trusts everybody, so that any client can choose its address; set it to the addresses of \

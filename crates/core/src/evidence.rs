@@ -69,3 +69,14 @@ pub enum Answer {
         checked_at: u64,
     },
 }
+
+impl Answer {
+    /// When the source answered, in milliseconds since 1970.
+    #[must_use]
+    pub fn checked_at(&self) -> u64 {
+        match self {
+            Self::Evidence(evidence) => evidence.checked_at,
+            Self::Unknown { checked_at } | Self::Unroutable { checked_at } => *checked_at,
+        }
+    }
+}

@@ -41,8 +41,26 @@ pub(crate) enum Finding {
     Chosen(Option<FeedEvidence>, bool),
     /// Strict evidence of feeds, before anybody is asked.
     PreScreened(FeedEvidence),
-    /// The provider could not answer; evidence that is older than its time to live, and what feeds say.
-    Failed(Code, Option<Evidence>, Option<FeedEvidence>),
+    /// The provider could not be asked, or did not answer.
+    Failed(Failed),
+}
+
+/// What is left when the provider could not answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed {
+    pub(crate) code: Code,
+    /// Evidence that is older than its time to live, and where it was kept.
+    pub(crate) stale: Option<(Evidence, Source)>,
+    /// The newest evidence about a neighbour, when nobody was asked to spare the budget.
+    pub(crate) neighbour: Option<Evidence>,
+    pub(crate) feeds: Option<FeedEvidence>,
+}
+
+impl Failed {
+    /// Nothing is left.
+    pub(crate) fn with(code: Code) -> Self {
+        Self { code, stale: None, neighbour: None, feeds: None }
+    }
 }
 
 /// The decision of `policy` about `subject`.
@@ -62,7 +80,7 @@ pub(crate) fn decide(policy: &Policy, subject: Subject, finding: Finding, now: u
         Finding::Answered(answer, source, feeds) => draft.answered(answer, source, feeds),
         Finding::Chosen(feeds, may_clear) => draft.chosen(feeds, may_clear),
         Finding::PreScreened(feeds) => draft.judged_by_feeds(feeds),
-        Finding::Failed(code, stale, feeds) => draft.ladder(code, stale, feeds),
+        Finding::Failed(failed) => draft.ladder(failed),
     };
     draft.finish(&mut decision);
     decision
@@ -189,18 +207,39 @@ impl Draft<'_> {
     }
 
     /// Stale evidence, then feeds that match, then the failure mode. A closed policy may be raised by either, never
-    /// cleared.
-    fn ladder(self, code: Code, stale: Option<Evidence>, feeds: Option<FeedEvidence>) -> Decision {
+    /// cleared. Under pressure a neighbour's evidence stands in for the look-up, unless feeds are stricter.
+    fn ladder(self, Failed { code, stale, neighbour, feeds }: Failed) -> Decision {
         let mode = self.policy.failure_mode_for(code.class());
-        let rung = stale.and_then(|evidence| self.rung_of_stale(evidence, mode));
-        let rung = rung.or_else(|| self.rung_of_feeds(feeds, mode));
+        let rung = stale.and_then(|(evidence, source)| self.rung_of_stale(evidence, source, mode));
+        let rung = rung.or_else(|| match neighbour {
+            Some(evidence) => self.rung_of_neighbour(evidence, feeds, mode),
+            None => self.rung_of_feeds(feeds, mode),
+        });
         let decision = rung.unwrap_or_else(|| self.without_evidence(code, Source::None));
         Decision { degraded: true, failure: Some(code), ..decision }
     }
 
-    fn rung_of_stale(self, evidence: Evidence, mode: FailureMode) -> Option<Decision> {
-        let age = self.now.saturating_sub(evidence.checked_at);
+    /// Another address is no evidence about this one: at most a challenge, and nothing for a policy that closes.
+    fn rung_of_neighbour(
+        self,
+        evidence: Evidence,
+        feeds: Option<FeedEvidence>,
+        mode: FailureMode,
+    ) -> Option<Decision> {
+        if mode == FailureMode::Closed {
+            return self.rung_of_feeds(feeds, mode);
+        }
         let decision = self.judged(evidence, Source::Memory);
+        let action = decision.action.min(Action::Challenge);
+        let reasons = decision.reasons.with(Reason::NeighbourEvidence);
+        let feeds = feeds.filter(|feeds| feeds.is_match).map(|feeds| self.judged_by_feeds(feeds));
+        let stricter = feeds.filter(|feeds| feeds.action > action);
+        Some(stricter.unwrap_or(Decision { action, reasons, ..decision }))
+    }
+
+    fn rung_of_stale(self, evidence: Evidence, source: Source, mode: FailureMode) -> Option<Decision> {
+        let age = self.now.saturating_sub(evidence.checked_at);
+        let decision = self.judged(evidence, source);
         let stands = self.policy.trusts_stale(age, mode) || self.raises(&decision, mode);
         let reasons = decision.reasons.with(Reason::StaleEvidence);
         stands.then_some(Decision { stale: true, reasons, ..decision })
@@ -359,9 +398,11 @@ mod tests {
     fn failed() -> impl Strategy<Value = Finding> {
         let code = prop::sample::select(Code::ALL.to_vec());
         let stale = prop::option::of((any_evidence(), 0_u64..20_000_000));
-        (code, stale, prop::option::of(feeds())).prop_map(|(code, stale, feeds)| {
+        let neighbour = prop::option::of(any_evidence());
+        (code, stale, neighbour, prop::option::of(feeds())).prop_map(|(code, stale, neighbour, feeds)| {
             let aged = |(evidence, age): (Evidence, u64)| Evidence { checked_at: NOW - age, ..evidence };
-            Finding::Failed(code, stale.map(aged), feeds)
+            let stale = stale.map(|stale| (aged(stale), Source::Memory));
+            Finding::Failed(Failed { code, stale, neighbour, feeds })
         })
     }
 
@@ -464,8 +505,9 @@ mod tests {
             // Whether evidence that is not enough by itself answers depends on what the caps leave of it.
             let is_weak = matches!(
                 finding,
-                Finding::Failed(_, Some(_), _)
-                    | Finding::Failed(_, _, Some(_))
+                Finding::Failed(
+                    Failed { stale: Some(_), .. } | Failed { neighbour: Some(_), .. } | Failed { feeds: Some(_), .. }
+                )
                     | Finding::Answered(_, _, Some(_))
                     | Finding::Chosen(Some(_), false)
             );
@@ -484,7 +526,8 @@ mod tests {
         fn stale_or_offline_evidence_alone_never_clears_a_closed_policy(
             written in any_policy(), subject in subject(), finding in failed(),
         ) {
-            let Finding::Failed(code, stale, _) = &finding else { return Ok(()) };
+            let Finding::Failed(Failed { code, stale, .. }) = &finding else { return Ok(()) };
+            let stale = stale.as_ref().map(|(evidence, _)| evidence);
             let is_trusted = stale.as_ref().is_some_and(|evidence| {
                 written.trusts_stale(NOW - evidence.checked_at, written.failure_mode_for(code.class()))
             });
@@ -495,7 +538,27 @@ mod tests {
             if is_closed(&written, code) && !is_trusted {
                 prop_assert!(matches!(decision.would_be, Action::Block | Action::Hold));
             }
-            prop_assert_eq!(decision.stale, decision.source == Source::Memory);
+            prop_assert!(!decision.stale || decision.source == Source::Memory);
+        }
+
+        #[test]
+        fn a_neighbour_challenges_at_most_and_says_nothing_where_a_policy_closes(
+            policy in any_policy(), subject in subject(), neighbour in any_evidence(), feeds in prop::option::of(feeds()),
+        ) {
+            let failed = Failed { neighbour: Some(neighbour), feeds: feeds.clone(), ..Failed::with(Code::Budget) };
+            let decision = decide(&policy, subject, Finding::Failed(failed), NOW);
+            let without = Failed { feeds, ..Failed::with(Code::Budget) };
+            let without = decide(&policy, subject, Finding::Failed(without), NOW);
+            prop_assert!(decision.degraded && !decision.stale);
+            prop_assert_eq!(decision.failure, Some(Code::Budget));
+            if is_closed(&policy, Code::Budget) {
+                prop_assert_eq!(decision.would_be, without.would_be);
+            } else if decision.source == Source::Memory {
+                prop_assert!(decision.would_be <= Action::Challenge);
+                prop_assert!(!decision.failed_open);
+            } else {
+                prop_assert_eq!(decision.source, Source::Feeds);
+            }
         }
 
         #[test]
@@ -526,7 +589,7 @@ mod tests {
         ) {
             let code = Code::ALL[place];
             let subject = Subject { provenance: Provenance::Application, ..subject };
-            let decision = decide(&policy, subject, Finding::Failed(code, None, None), NOW);
+            let decision = decide(&policy, subject, Finding::Failed(Failed::with(code)), NOW);
             let mode = policy.failure_mode_for(code.class());
             prop_assert_eq!(decision.failed_open, mode == FailureMode::Open);
             prop_assert_eq!(decision.failed_closed, mode == FailureMode::Closed);
@@ -553,7 +616,10 @@ mod tests {
             checked_at: NOW - age,
         };
         for (age, action) in [(0, Action::Allow), (1_000, Action::Allow), (1_001, Action::Hold)] {
-            let finding = Finding::Failed(Code::Timeout, Some(evidence(age)), None);
+            let finding = Finding::Failed(Failed {
+                stale: Some((evidence(age), Source::Memory)),
+                ..Failed::with(Code::Timeout)
+            });
             assert_eq!(decide(&policy, application(), finding, NOW).action, action, "{age}");
         }
     }

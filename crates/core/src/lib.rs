@@ -17,8 +17,6 @@ pub mod address;
 mod batcher;
 pub mod breaker;
 pub mod budget;
-#[cfg_attr(not(test), expect(dead_code, reason = "lists are looked up address by address"))]
-mod bulk_plan;
 mod cache;
 mod call_size;
 pub mod checker;

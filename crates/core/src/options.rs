@@ -13,6 +13,7 @@ use crate::feeds::options::{self as feed_options, FeedOptions};
 use crate::policies::Policies;
 use crate::reader::{MOST_MILLISECONDS, ObjectReader, Reader};
 use crate::secret::Secret;
+use crate::shared_cache::options::{self as redis_options, RedisOptions};
 
 const DEFAULT_ENDPOINT: &str = "https://api.ipgeolocation.io";
 const DEFAULT_DEADLINE: u64 = 1_500;
@@ -47,6 +48,8 @@ const MOST_LOOK_UPS: u64 = 1_000_000_000_000;
 pub struct Surroundings {
     /// `IPGEO_API_KEY`.
     pub api_key: Option<Secret>,
+    /// `REDIS_URL`. It may hold a password.
+    pub redis_url: Option<Secret>,
     /// `IP_RISK_MODE`, which can only make policies watch, never act.
     pub mode: Option<String>,
     /// More trusted roots, PEM.
@@ -107,6 +110,8 @@ pub struct EngineOptions {
     pub batch: Option<BatchOptions>,
     /// How many look-ups may be under way at once.
     pub max_in_flight: usize,
+    /// The cache that processes share.
+    pub redis: Option<RedisOptions>,
     /// How many look-ups may be paid for, where that is limited.
     pub budget: Option<BudgetOptions>,
     /// See [`Surroundings::extra_roots`].
@@ -117,6 +122,18 @@ pub struct EngineOptions {
     pub no_proxy: Option<String>,
     /// See [`Surroundings::lift_documentation`].
     pub lift_documentation: bool,
+}
+
+impl EngineOptions {
+    /// How long one question to Redis may take; nothing without it.
+    pub(crate) fn time_for_redis(&self) -> Duration {
+        self.redis.as_ref().map_or(Duration::ZERO, |redis| redis.timeout)
+    }
+
+    /// What a deadline leaves for the provider when Redis is asked before it and after it.
+    pub(crate) fn time_for_the_provider(&self) -> Duration {
+        self.deadline.saturating_sub(self.time_for_redis() * 2)
+    }
 }
 
 /// All options of one checker.
@@ -144,11 +161,12 @@ impl CheckerOptions {
             "deadlineMs",
             "connectTimeoutMs",
             "batch",
+            "budget",
             "cache",
             "feeds",
             "maxInFlight",
             "policies",
-            // `budget` comes here when the engine keeps to it.
+            "redis",
             // The face reads it; it stands here so that a slip in its name is found.
             "logger",
         ])?;
@@ -159,7 +177,7 @@ impl CheckerOptions {
         if log_only {
             policies.log_only();
         }
-        let engine = read_engine(&object, surroundings, feeds)?;
+        let engine = read_engine(written, &object, surroundings, feeds)?;
         if engine.api_key.is_none() && !feeds_may_clear && !log_only {
             // The shipped `payment` is there in every checker; what matters is whether it is used.
             let written = object.get("policies").map(|written| written.any_object()).transpose()?;
@@ -172,6 +190,7 @@ impl CheckerOptions {
 }
 
 fn read_engine(
+    written: &Value,
     object: &ObjectReader<'_>,
     surroundings: Surroundings,
     feeds: Option<FeedOptions>,
@@ -198,6 +217,7 @@ fn read_engine(
         batch: read_batch(object, deadline)?,
         max_in_flight: usize::try_from(whole(object, "maxInFlight", DEFAULT_MAX_IN_FLIGHT, 1, 1_000_000)?)
             .unwrap_or(usize::MAX),
+        redis: read_redis(written, surroundings.redis_url.as_ref(), deadline)?,
         budget: object.get("budget").map(|written| read_budget(&written)).transpose()?,
         extra_roots: surroundings.extra_roots,
         https_proxy: surroundings.https_proxy,
@@ -273,6 +293,23 @@ fn read_cache(object: &ObjectReader<'_>) -> Result<CacheOptions, Error> {
         max_entries: whole(&cache, "maxEntries", DEFAULT_MAX_ENTRIES, 1, 100_000_000)?,
         ipv6_prefix: u8::try_from(prefix).unwrap_or(128),
     })
+}
+
+/// The shared cache. A quarter of the deadline is the most that one question to it may take.
+fn read_redis(
+    written: &Value,
+    surrounding: Option<&Secret>,
+    deadline: Duration,
+) -> Result<Option<RedisOptions>, Error> {
+    let mut redis = redis_options::read(written, surrounding)?;
+    if let Some(redis) = redis.as_mut().filter(|redis| redis.timeout > deadline / 4) {
+        if !written["redis"]["timeoutMs"].is_null() {
+            let why = "`redis.timeoutMs` must be at most a quarter of `deadlineMs`: Redis is asked before and after the provider";
+            return Err(Error::new(Code::Option, why));
+        }
+        redis.timeout = deadline / 4;
+    }
+    Ok(redis)
 }
 
 /// Reads `budget: { perSecond, perDay, perMonth, reserved }`: look-ups, and a percentage.

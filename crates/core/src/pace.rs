@@ -28,6 +28,8 @@ struct Inner {
     single: Times,
     bulk: Times,
     off_since: Option<u64>,
+    /// Whether times say nothing.
+    is_patient: bool,
 }
 
 /// The newest times of one kind.
@@ -63,6 +65,11 @@ impl Inner {
 }
 
 impl Pace {
+    /// For bulk calls that may take longer than single ones.
+    pub(crate) fn patient() -> Self {
+        Self { inner: Mutex::new(Inner { is_patient: true, ..Inner::default() }) }
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,7 +93,7 @@ impl Pace {
     pub(crate) fn bulk_took(&self, time: Duration, now: u64) {
         let mut inner = self.inner();
         // Calls that were under way when it was switched off say nothing new.
-        if inner.is_off(now) {
+        if inner.is_patient || inner.is_off(now) {
             return;
         }
         inner.bulk.add(time);

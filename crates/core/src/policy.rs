@@ -228,7 +228,7 @@ impl Policy {
             "onFailure",
             "maxAction",
             "maxStaleMs",
-            // `priority` comes here when the engine has a budget.
+            "priority",
         ])?;
         let mut policy = Self { name: name.to_owned(), ..base.clone() };
         if let Some(mode) = object.get("mode") {
@@ -252,16 +252,11 @@ impl Policy {
         if let Some(max_stale) = object.get("maxStaleMs") {
             policy.max_stale = Some(max_stale.whole(0, MOST_MILLISECONDS)?);
         }
-        policy.read_priority(object.get("priority").as_ref())?;
+        if let Some(priority) = object.get("priority") {
+            policy.priority = priority.one_of(PRIORITIES)?;
+        }
         policy.read_rules(object.get("rules").as_ref(), written)?;
         Ok(policy)
-    }
-
-    fn read_priority(&mut self, written: Option<&Reader<'_>>) -> Result<(), Error> {
-        if let Some(written) = written {
-            self.priority = written.one_of(PRIORITIES)?;
-        }
-        Ok(())
     }
 
     fn read_on_failure(&mut self, written: &Reader<'_>) -> Result<(), Error> {
@@ -592,9 +587,9 @@ mod tests {
         assert_eq!(Policy::login().priority(), Priority::Normal);
         assert_eq!(Policy::payment().priority(), Priority::High);
         assert_eq!(derived(&Policy::payment(), &json!({})).priority(), Priority::High);
-        let read = |written: Value| {
-            let mut policy = Policy::payment();
-            policy.read_priority(Some(&Reader::new("policies.p.priority", &written)))?;
+        let read = |priority: Value| {
+            let written = json!({ "priority": priority });
+            let policy = Policy::derive("p", &Policy::payment(), &Reader::new("policies.p", &written))?;
             Ok::<_, Error>(policy.priority())
         };
         assert_eq!(read(json!("normal")).unwrap(), Priority::Normal);

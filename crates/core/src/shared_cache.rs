@@ -9,12 +9,13 @@
 //!
 //! Whoever can write to this Redis can lower scores: it is inside the trust boundary. The user that it is given needs
 //! `~<prefix>ip-risk* &<prefix>ip-risk-invalidations +getrange +pttl +eval +set +del +publish +subscribe`, in a cluster
-//! also `+cluster|slots +ping`. Without the last five rules it reads only.
+//! also `+cluster|slots +ping`, with a budget also `+hget +hset +pexpire`. Without those from `+eval` on it reads only.
 //!
 //! | key | what it holds | for how long |
 //! |---|---|---|
 //! | `ip-risk:203.0.113.7`, `ip-risk:2606:4700::/64` | the JSON `security` object, `fetched_at`, `provider` | the cache's `ttlMs`, less up to a tenth |
 //! | `ip-risk-stale:203.0.113.7` | the same | `ttlMs` and `staleMs` |
+//! | `ip-risk:budget:day:2026-11-23` | what processes leased of a budget | two days; a month 40 |
 //! | `ip-risk-forgotten` | the time until which everything is forgotten | `ttlMs` and `staleMs` |
 
 mod circuit;
@@ -25,6 +26,7 @@ mod entry;
 mod fault;
 mod keeper;
 mod keys;
+mod ledger;
 pub mod options;
 
 use std::hash::RandomState;
@@ -39,6 +41,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::address::CacheKey;
+use crate::breaker::Notice;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::evidence::{Answer, Evidence, Provider};
@@ -102,6 +105,7 @@ impl SharedCache {
             counters: Counters::default(),
             forgotten_until: AtomicU64::new(0),
             listener,
+            told: Mutex::default(),
             random: RandomState::new(),
         };
         Ok(Self { shared: Arc::new(shared), keeper: Mutex::default() })
@@ -176,6 +180,11 @@ impl SharedCache {
             Ok(Err(_)) => Err(Skip::Failed(Fault::Unreachable)),
             Err(_) => Err(Skip::Failed(Fault::Slow)),
         }
+    }
+
+    /// What should be logged now, if anything: that Redis is away, every 10 minutes that it lasts, and that it is back.
+    pub fn take_notice(&self) -> Option<Notice> {
+        self.shared.take_notice()
     }
 
     /// Counts since it was made.
@@ -253,18 +262,21 @@ impl SharedCache {
         outcome.inspect_err(|why| self.shared.counters.unusable(*why)).ok()
     }
 
-    /// Asks within the budget.
     async fn ask(&self, keys: &[String]) -> Result<Vec<Found>, Skip> {
+        found(&self.run(keys.iter().flat_map(|key| commands::read(key)).collect()).await?)
+    }
+
+    /// Runs commands within the budget.
+    async fn run(&self, commands: Vec<Cmd>) -> Result<Vec<Result<Value, Fault>>, Skip> {
         self.jobs().ok_or(Skip::NotAsked)?;
         if !self.shared.circuit.is_open() {
             return Err(Skip::NotAsked);
         }
-        let ask = async {
+        let run = async {
             let connection = self.shared.circuit.connection().await?;
-            let commands: Vec<Cmd> = keys.iter().flat_map(|key| commands::read(key)).collect();
-            found(&connection.run(commands).await)
+            Ok(connection.run(commands).await)
         };
-        timeout(self.shared.budget, ask).await.unwrap_or(Err(Skip::Failed(Fault::Slow)))
+        timeout(self.shared.budget, run).await.unwrap_or(Err(Skip::Failed(Fault::Slow)))
     }
 }
 

@@ -1,13 +1,16 @@
 //! Counts. All are relaxed atomics: they are read for people, and the hot path pays one addition each.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::breaker::Health;
-use crate::decision::{Action, Decision};
+use crate::budget::Status;
+use crate::decision::{Action, Decision, Source};
 use crate::error::Code;
 use crate::feeds::feed_source::FeedStats;
+use crate::shared_cache::SharedCacheStats;
 
 const ACTIONS: usize = Action::ALL.len();
 const BINS: usize = 101;
@@ -65,11 +68,96 @@ impl PolicyCounters {
     }
 }
 
+/// What a decision stands on, from the best to none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rung {
+    /// Fresh evidence of the in-process cache.
+    Memory,
+    /// Fresh evidence of the shared cache.
+    Redis,
+    /// The provider.
+    Api,
+    /// Evidence of the in-process cache that is older than its time to live.
+    StaleMemory,
+    /// The same of the shared cache.
+    StaleRedis,
+    /// Offline feeds.
+    Feeds,
+    /// Under pressure, the newest evidence about a neighbour.
+    Neighbour,
+    /// An allow or deny entry.
+    List,
+    /// What special-use space is by itself.
+    Special,
+    /// Nothing: the failure mode, or a request that was not judged.
+    None,
+}
+
+impl Rung {
+    /// All rungs, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Memory,
+        Self::Redis,
+        Self::Api,
+        Self::StaleMemory,
+        Self::StaleRedis,
+        Self::Feeds,
+        Self::Neighbour,
+        Self::List,
+        Self::Special,
+        Self::None,
+    ];
+
+    /// What `decision` stands on.
+    #[must_use]
+    pub const fn of(decision: &Decision) -> Self {
+        match decision.source {
+            Source::Memory if decision.stale => Self::StaleMemory,
+            // Only a neighbour's evidence is fresh and yet not the answer that was wanted.
+            Source::Memory if decision.degraded => Self::Neighbour,
+            Source::Memory => Self::Memory,
+            Source::Redis if decision.stale => Self::StaleRedis,
+            Source::Redis => Self::Redis,
+            Source::Api => Self::Api,
+            Source::Feeds => Self::Feeds,
+            Source::List => Self::List,
+            Source::Special => Self::Special,
+            Source::None => Self::None,
+        }
+    }
+}
+
+/// How long the newest calls took.
+#[derive(Debug, Default)]
+struct Times(Mutex<VecDeque<Duration>>);
+
+/// How many calls the percentiles are of.
+const MOST_TIMES: usize = 1_024;
+
+impl Times {
+    fn add(&self, time: Duration) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.len() == MOST_TIMES {
+            times.pop_front();
+        }
+        times.push_back(time);
+    }
+
+    /// The time that so many percent of the calls stayed within; nothing before the first.
+    fn percentiles<const COUNT: usize>(&self, percents: [usize; COUNT]) -> Option<[Duration; COUNT]> {
+        let times = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut sorted: Vec<Duration> = times.into();
+        sorted.sort_unstable();
+        let last = sorted.len().checked_sub(1)?;
+        Some(percents.map(|percent| sorted[(sorted.len() * percent / 100).min(last)]))
+    }
+}
+
 /// What an engine did since it began.
 #[derive(Debug, Default)]
 pub(crate) struct EngineCounters {
-    memory_hits: AtomicU64,
-    stale_answers: AtomicU64,
+    rungs: [AtomicU64; Rung::ALL.len()],
+    times: Times,
     coalesced: AtomicU64,
     calls: AtomicU64,
     batches: AtomicU64,
@@ -90,10 +178,8 @@ struct Failures {
 pub struct EngineStats {
     /// Addresses in the in-process cache.
     pub entries: u64,
-    /// Checks that the in-process cache answered.
-    pub memory_hits: u64,
-    /// Checks that stale evidence answered.
-    pub stale_answers: u64,
+    /// How many decisions stand on each rung, in the order of [`Rung::ALL`].
+    pub rungs: Vec<u64>,
     /// Checks that joined a call which was already under way.
     pub coalesced: u64,
     /// Calls made to the provider.
@@ -102,6 +188,8 @@ pub struct EngineStats {
     pub batches: u64,
     /// Calls that were made once more.
     pub retries: u64,
+    /// Within which time half and 99 % of the newest 1,024 calls ended; nothing before the first.
+    pub latency: Option<[Duration; 2]>,
     /// Whether the provider is asked now, and why not; nothing without a provider.
     pub health: Option<Health>,
     /// Calls under way.
@@ -116,15 +204,20 @@ pub struct EngineStats {
     pub last_success: Option<u64>,
     /// The offline feeds in use, unless they are switched off.
     pub feeds: Option<FeedStats>,
+    /// The shared cache, where there is one.
+    pub shared: Option<SharedCacheStats>,
+    /// Every limit of the budget, shortest period first.
+    pub budget: Vec<Status>,
 }
 
 impl EngineCounters {
-    pub(crate) fn memory_hit(&self) {
-        add(&self.memory_hits);
+    pub(crate) fn answered(&self, rung: Rung) {
+        add(&self.rungs[rung as usize]);
     }
 
-    pub(crate) fn stale_answer(&self) {
-        add(&self.stale_answers);
+    /// A call to the provider ended after `time`.
+    pub(crate) fn took(&self, time: Duration) {
+        self.times.add(time);
     }
 
     pub(crate) fn coalesced(&self) {
@@ -160,30 +253,27 @@ impl EngineCounters {
         }
     }
 
-    pub(crate) fn read(
-        &self,
-        entries: u64,
-        in_flight: usize,
-        feeds: Option<FeedStats>,
-        health: Option<Health>,
-    ) -> EngineStats {
+    /// The counts; what else an engine knows of itself is left out.
+    pub(crate) fn read(&self) -> EngineStats {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         EngineStats {
-            entries,
-            memory_hits: load(&self.memory_hits),
-            stale_answers: load(&self.stale_answers),
+            entries: 0,
+            rungs: read(&self.rungs),
+            latency: self.times.percentiles([50, 99]),
             coalesced: load(&self.coalesced),
             calls: load(&self.calls),
             batches: load(&self.batches),
             retries: load(&self.retries),
-            health,
-            in_flight,
+            health: None,
+            in_flight: 0,
             credits: load(&self.credits),
             failures: failures.by_code,
             last_failure: failures.last,
             last_success: failures.last_success,
-            feeds,
+            feeds: None,
+            shared: None,
+            budget: Vec::new(),
         }
     }
 }

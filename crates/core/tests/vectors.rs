@@ -99,7 +99,7 @@ fn payloads() {
         let world = World::new(json!({})).await;
         for case in cases("payloads.json", 45) {
             world.server.answer(ADDRESS, reply(&case));
-            world.checker.invalidate(None);
+            world.checker.invalidate(None).await.unwrap();
             world.clock.advance(LONGEST_COOL_DOWN);
             let decision = world.check(ADDRESS, "login", TRUSTED_PROXY).await;
             assert_eq!(decision.failure.map(Code::as_str), case["failure"].as_str(), "{case}");
@@ -122,7 +122,7 @@ fn policies() {
         let world = World::new(json!({ "policies": policies })).await;
         for (place, case) in cases.iter().enumerate() {
             world.server.answer(ADDRESS, reply(&json!({ "security": case["security"] })));
-            world.checker.invalidate(None);
+            world.checker.invalidate(None).await.unwrap();
             world.clock.advance(LONGEST_COOL_DOWN);
             let policy = world.policy(&format!("case-{place}"));
             let route = case.get("route").map_or(RouteId::OTHER, |route| {
@@ -159,7 +159,7 @@ fn failures() {
                     None => world.checker.failed(world.policy(policy), code),
                     Some(answer) => {
                         world.server.answer(ADDRESS, reply(answer));
-                        world.checker.invalidate(None);
+                        world.checker.invalidate(None).await.unwrap();
                         world.clock.advance(LONGEST_COOL_DOWN);
                         world.check(ADDRESS, policy, TRUSTED_PROXY).await
                     }

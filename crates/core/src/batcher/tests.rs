@@ -2,6 +2,7 @@ use super::*;
 use crate::call_size::REMEMBERED;
 use crate::evidence::Answer;
 use crate::pace::OFF;
+use crate::security_api::bulk;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::task::{JoinHandle, yield_now};
@@ -38,23 +39,23 @@ impl Provider {
 }
 
 impl Calls for Arc<Provider> {
-    async fn single(&self, address: Address) -> Outcome {
+    async fn single(&self, address: Address) -> bulk::Reply {
         self.singles.lock().unwrap().push(address);
         let is_busy = address.to_string().starts_with("10.");
         let time = if is_busy { Duration::from_hours(24) } else { SINGLE };
         self.spend(address, time);
         sleep(time).await;
-        Ok(own(address))
+        bulk::Reply { outcome: Ok(own(address)), charged: 2 }
     }
 
-    async fn bulk(&self, addresses: &[Address]) -> BulkResult {
+    async fn bulk(&self, addresses: &[Address]) -> (BulkResult, u64) {
         self.bulks.lock().unwrap().push(addresses.to_vec());
         let reply = (self.bulk)(addresses);
         for address in addresses {
             self.spend(*address, reply.after);
         }
         sleep(reply.after).await;
-        reply.result
+        (reply.result, 2 * addresses.len() as u64 + 1)
     }
 }
 
@@ -94,7 +95,7 @@ impl World {
             spent: Mutex::default(),
         });
         let clock = Arc::new(TestClock { began: Instant::now(), speed });
-        let batcher = Arc::new(Batcher::new(Arc::clone(&provider), options, most, clock));
+        let batcher = Arc::new(Batcher::new(Arc::clone(&provider), options, most, Pace::default(), clock));
         Self { provider, batcher }
     }
 
@@ -118,7 +119,7 @@ impl World {
         let batcher = Arc::clone(&self.batcher);
         tokio::spawn(async move {
             let began = Instant::now();
-            let outcome = batcher.submit(address).await;
+            let outcome = batcher.submit(address).await.outcome;
             (outcome, began.elapsed())
         })
     }
@@ -423,7 +424,7 @@ fn the_end_of_a_runtime_answers_everybody_who_waits() {
     });
     let waiting = other.spawn({
         let batcher = Arc::clone(&world.batcher);
-        async move { batcher.submit(address(9, 1)).await }
+        async move { batcher.submit(address(9, 1)).await.outcome }
     });
     other.block_on(yield_now());
     drop(ending);
@@ -453,7 +454,7 @@ async fn beyond_its_bound_it_takes_nobody_in_also_when_those_before_gave_up() {
     let tasks = world.submit_all(&addresses(8));
     sleep(WAIT + BULK / 2).await;
     tasks.iter().for_each(JoinHandle::abort);
-    assert_eq!(world.batcher.submit(address(9, 9)).await.unwrap_err(), Code::Overloaded);
+    assert_eq!(world.batcher.submit(address(9, 9)).await.outcome.unwrap_err(), Code::Overloaded);
     sleep(BULK).await;
     world.all_answered(&addresses(8)).await;
 }

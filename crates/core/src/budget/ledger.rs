@@ -57,25 +57,7 @@ pub struct Lease {
 
 /// What all processes lease from.
 ///
-/// On Redis it is one hash for each period, `<prefix>budget:<period>:<name>` (`ip-risk:budget:day:2026-11-23`), with
-/// the field `total` and one field for the last request of each process, and this script, which runs as a whole. One
-/// key for each call, so that it works in a cluster. `KEYS[1]` is the hash; `ARGV` are `count`, `ceiling`, `known`,
-/// `holder`, `sequence` and `kept`:
-///
-/// ```lua
-/// local last = redis.call('HGET', KEYS[1], ARGV[4])
-/// if last then
-///   local sequence, granted, total = string.match(last, '^(%d+) (%d+) (%d+)$')
-///   if sequence == ARGV[5] then return { tonumber(granted), tonumber(total) } end
-/// end
-/// local total = math.max(tonumber(redis.call('HGET', KEYS[1], 'total') or '0'), tonumber(ARGV[3]))
-/// local granted = math.max(0, math.min(tonumber(ARGV[1]), tonumber(ARGV[2]) - total))
-/// local after = string.format('%d', total + granted)
-/// redis.call('HSET', KEYS[1], 'total', after,
-///   ARGV[4], ARGV[5] .. ' ' .. string.format('%d', granted) .. ' ' .. after)
-/// redis.call('PEXPIRE', KEYS[1], ARGV[6])
-/// return { granted, total + granted }
-/// ```
+/// On Redis it is one hash for each period: see `shared_cache/ledger.rs`.
 ///
 /// Applications with different keys of the API need different prefixes.
 pub trait Ledger: Send + Sync {

@@ -20,7 +20,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use self::ledger::{Lease, LeaseRequest, Ledger};
+pub(crate) use self::ledger::{Lease, LeaseRequest, Ledger};
 pub use self::period::Period;
 
 use self::fund::Fund;

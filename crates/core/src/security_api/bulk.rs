@@ -12,18 +12,35 @@ use serde_json::value::RawValue;
 
 use super::{failure, only_message, read_scored, speaks_of_an_address};
 use crate::address::Address;
+use crate::budget::CREDITS_PER_LOOK_UP;
 use crate::error::Code;
 use crate::evidence::Answer;
 use crate::names::NameTable;
-
-/// How many addresses one call may hold, as the provider documents it.
-pub(crate) const MOST_ADDRESSES_PER_CALL: usize = 50_000;
 
 /// An entry in bytes, as far as it is read: as much as a single answer may have.
 const LARGEST_ENTRY: usize = 64 * 1024;
 
 /// What one address got out of a call.
 pub(crate) type Outcome = Result<Answer, Code>;
+
+/// An outcome, with the credits that it cost; where that is not known, what it costs by the price list.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) outcome: Outcome,
+    pub(crate) charged: u64,
+}
+
+impl Reply {
+    /// It failed, and cost nothing.
+    pub(crate) fn free(code: Code) -> Self {
+        Self { outcome: Err(code), charged: 0 }
+    }
+
+    /// It failed, and may have been charged.
+    pub(crate) fn unknown(code: Code) -> Self {
+        Self { outcome: Err(code), charged: CREDITS_PER_LOOK_UP }
+    }
+}
 
 /// Why a bulk call brought nothing for any of its addresses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::{Cmd, Msg, PushInfo, PushKind};
@@ -11,9 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::address::CacheKey;
+use crate::breaker::Notice;
 use crate::clock::Clock;
+use crate::error::Code;
 use crate::evidence::Evidence;
-use crate::shared_cache::circuit::{Circuit, Skip};
+use crate::shared_cache::circuit::{Circuit, Skip, State};
 use crate::shared_cache::commands;
 use crate::shared_cache::connection::{Connection, Connector, PATIENCE};
 use crate::shared_cache::counters::Counters;
@@ -35,6 +37,9 @@ const LONGEST_WAIT: u64 = 800;
 const STEADY: u64 = 10_000;
 /// How often a connection that nobody uses is tried: one that has died hears of no invalidation.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// One loud line about an outage in that many milliseconds.
+const NOTICE_INTERVAL: u64 = 10 * 60_000;
 
 /// What is called with what is to be forgotten. It must not block.
 pub type Listener = Box<dyn Fn(Invalidation) + Send + Sync>;
@@ -60,6 +65,8 @@ pub(super) struct Shared {
     /// What was learnt until this time does not count.
     pub(super) forgotten_until: AtomicU64,
     pub(super) listener: Listener,
+    /// Of which outage there was a line, by when it began, and when.
+    pub(super) told: Mutex<Option<(u64, u64)>>,
     pub(super) random: RandomState,
 }
 
@@ -235,6 +242,26 @@ impl Shared {
         };
         let outcome = timeout(PATIENCE, run).await.unwrap_or(Err(Fault::Slow));
         outcome.map(|_| ()).inspect_err(|fault| self.counters.failed(*fault))
+    }
+
+    pub(super) fn take_notice(&self) -> Option<Notice> {
+        let now = self.clock.now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.circuit.state() {
+            State::Away { since, .. } => {
+                let is_recent = |at: u64| now.abs_diff(at) < NOTICE_INTERVAL;
+                if told.is_some_and(|(_, at)| is_recent(at)) {
+                    return None;
+                }
+                *told = Some((since, now));
+                Some(Notice { cause: Code::Redis, since, is_over: false })
+            }
+            State::Connected { .. } => {
+                let (since, _) = told.take()?;
+                Some(Notice { cause: Code::Redis, since, is_over: true })
+            }
+            State::Idle | State::Connecting | State::Closed => None,
+        }
     }
 
     fn drop_job(&self, job: &Job) {

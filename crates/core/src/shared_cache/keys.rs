@@ -1,6 +1,7 @@
 //! What keys and messages are called.
 
 use crate::address::{Address, CacheKey};
+use crate::budget::Period;
 
 /// What is to be forgotten.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,6 +45,11 @@ impl Keys {
     /// The copy that outlives the fresh one.
     pub(super) fn stale(&self, key: CacheKey) -> String {
         format!("{}ip-risk-stale:{}", self.prefix, self.text(key))
+    }
+
+    /// What processes leased of a budget.
+    pub(super) fn budget(&self, period: Period, name: &str) -> String {
+        format!("{}ip-risk:budget:{}:{name}", self.prefix, period.as_str())
     }
 
     /// Holds the time until which everything is forgotten.

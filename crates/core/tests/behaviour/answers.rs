@@ -70,7 +70,7 @@ fn any_status_with_any_body_gives_a_decision() {
     holds(512, &(status(), body()), |(status, body)| {
         // The connection ends with the answer, because a status without a body leaves one behind.
         world.server.answer(ADDRESS, Reply::Bytes(response(status, &body)));
-        world.checker.invalidate(None);
+        runtime.block_on(world.checker.invalidate(None)).unwrap();
         let decision = runtime.block_on(world.check(ADDRESS, "login", TRUSTED_PROXY));
         is_sound(&decision);
         if status != 200 {
@@ -95,7 +95,7 @@ fn any_bytes_in_place_of_http_give_a_decision() {
     ];
     holds(256, &bytes, |bytes| {
         world.server.answer(ADDRESS, Reply::Bytes(bytes));
-        world.checker.invalidate(None);
+        runtime.block_on(world.checker.invalidate(None)).unwrap();
         let decision = runtime.block_on(world.check(ADDRESS, "login", TRUSTED_PROXY));
         is_sound(&decision);
         assert_eq!(decision.band, None, "an answer that is not whole is no evidence");
@@ -113,7 +113,7 @@ fn a_body_beyond_any_documented_size_is_not_read_to_its_end() {
     world.server.answer(ADDRESS, padded(32 * 1024));
     let decision = runtime.block_on(world.check(ADDRESS, "login", TRUSTED_PROXY));
     assert_eq!((decision.score.value(), decision.failure), (50, None));
-    world.checker.invalidate(None);
+    runtime.block_on(world.checker.invalidate(None)).unwrap();
     world.server.answer(ADDRESS, padded(16 * 1024 * 1024));
     let decision = runtime.block_on(world.check(ADDRESS, "login", TRUSTED_PROXY));
     assert_eq!((decision.band, decision.failure), (None, Some(Code::BodyTooLarge)));

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::server::{Reply, Server, until};
 use crate::support::{LONGEST_COOL_DOWN, TRUSTED_PROXY, UNVERIFIED, World, checker, runtime};
@@ -217,7 +218,7 @@ fn a_failure_is_not_cached() {
             // The success of another ends every cool-down.
             world.clock.advance(LONGEST_COOL_DOWN);
             assert_eq!(checking(&world.checker, "192.0.2.1", TRUSTED_PROXY).await.unwrap().failure, None);
-            world.checker.invalidate(None);
+            world.checker.invalidate(None).await.unwrap();
         }
     });
 }
@@ -355,10 +356,10 @@ fn what_is_forgotten_is_asked_for_again() {
         for forgotten in [Some(ADDRESS), None] {
             checking(&world.checker, ADDRESS, TRUSTED_PROXY).await.unwrap();
             assert!(is_known(&world.checker));
-            world.checker.invalidate(Some("192.0.2.1"));
-            world.checker.invalidate(Some("no address"));
+            world.checker.invalidate(Some("192.0.2.1")).await.unwrap();
+            world.checker.invalidate(Some("no address")).await.unwrap();
             assert!(is_known(&world.checker));
-            world.checker.invalidate(forgotten);
+            world.checker.invalidate(forgotten).await.unwrap();
             assert!(!is_known(&world.checker));
         }
     });
@@ -375,13 +376,14 @@ fn many_addresses_keep_their_order_and_duplicates_cost_once() {
         texts.push("foo".to_owned());
         let decisions = world
             .checker
-            .check_many(texts, PolicyId::from_number(0), RouteId::OTHER, &AtomicBool::new(false))
+            .check_many(texts, PolicyId::from_number(0), RouteId::OTHER, &CancellationToken::new())
             .await
             .unwrap();
         let scores: Vec<u8> = decisions.iter().map(|decision| decision.score.value()).collect();
         let expected: Vec<u8> = (0..=100).rev().chain(0..=100).chain(Some(0)).collect();
         assert_eq!(scores, expected);
         assert_eq!(decisions.last().unwrap().failure, Some(Code::InvalidAddress));
-        assert_eq!(world.server.take_targets().len(), 101);
+        assert_eq!(world.server.take_targets().len(), 1, "they travel together");
+        assert!((0..=100).all(|place| world.server.traffic(&address(place)).requests == 1));
     });
 }

@@ -6,6 +6,7 @@ use ip_risk_core::decision::{Action, Decision, Provenance, Source};
 use ip_risk_core::error::{Code, FailureClass};
 use ip_risk_core::provenance::Facts;
 use ip_risk_core::routes::RouteId;
+use ip_risk_core::stats::Rung;
 use serde_json::{Value, json};
 
 use crate::support::server::{Reply, until};
@@ -339,7 +340,7 @@ fn evaluating_asks_nobody_and_counts_nothing() {
             assert!(matches!(world.checker.evaluate(request), Evaluation::Decided(_)));
         }
         assert_eq!(world.server.take_targets().len(), 1);
-        assert_eq!(world.checker.engine().stats().memory_hits, 0);
+        assert_eq!(world.checker.engine().stats().rungs[Rung::Memory as usize], 0);
         let (name, counts) = world.checker.policy_stats().swap_remove(0);
         assert_eq!((name.as_str(), counts.action.iter().sum::<u64>()), ("login", 1));
     });

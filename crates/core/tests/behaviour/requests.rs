@@ -7,6 +7,7 @@ use ip_risk_core::address::Address;
 use ip_risk_core::checker::Request;
 use ip_risk_core::clock::SystemClock;
 use ip_risk_core::decision::{PolicyId, Source};
+use ip_risk_core::engine::Handle;
 use ip_risk_core::error::Code;
 use ip_risk_core::options::{CheckerOptions, Surroundings};
 use ip_risk_core::provenance::Facts;
@@ -141,7 +142,7 @@ fn a_key_and_an_endpoint_path_are_sent_as_they_are_meant() {
         let options = json!({ "apiKey": "a&ip=9.9.9.9#b%00+c", "endpoint": endpoint });
         let options = CheckerOptions::read(&options, Surroundings::default()).unwrap();
         let engine = Arc::new(Engine::new(options.engine.clone(), Arc::new(SystemClock)).unwrap());
-        let checker = Checker::new(engine, options);
+        let checker = Checker::new(Handle::on(engine).unwrap(), options);
         let request = Request {
             text: "8.8.8.8",
             policy: PolicyId::from_number(0),

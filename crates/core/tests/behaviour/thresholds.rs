@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ip_risk_core::checker::{Checker, Evaluation, Request};
 use ip_risk_core::decision::{Action, Band};
+use ip_risk_core::engine::Handle;
 use ip_risk_core::routes::RouteId;
 use proptest::prelude::*;
 use serde_json::json;
@@ -37,7 +38,7 @@ fn every_score_has_the_action_of_the_highest_threshold_that_it_reaches() {
         let written = json!({ "thresholds": { "log": log, "challenge": challenge, "block": block } });
         let options = read(&json!({ "apiKey": "key", "policies": { "p": written } })).unwrap();
         // What is known belongs to the engine, so that every policy may judge by it.
-        let checker = Checker::new(Arc::clone(world.checker.engine()), options);
+        let checker = Checker::new(Handle::on(Arc::clone(world.checker.engine())).unwrap(), options);
         let policy = policy(&checker, "p");
         for score in 0..=100 {
             let text = address(score);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ip_risk_core::checker::{Checker, Request};
 use ip_risk_core::clock::{AdjustableClock, Clock};
 use ip_risk_core::decision::{Decision, PolicyId};
-use ip_risk_core::engine::Engine;
+use ip_risk_core::engine::{Engine, Handle};
 use ip_risk_core::error::Error;
 use ip_risk_core::options::{CheckerOptions, Surroundings};
 use ip_risk_core::provenance::Facts;
@@ -92,7 +92,7 @@ pub(crate) fn checker(
     let surroundings = Surroundings { lift_documentation, ..Surroundings::default() };
     let options = CheckerOptions::read(&options, surroundings).unwrap();
     let engine = Arc::new(Engine::new(options.engine.clone(), clock).unwrap());
-    Arc::new(Checker::new(engine, options))
+    Arc::new(Checker::new(Handle::on(engine).unwrap(), options))
 }
 
 pub(crate) fn policy(checker: &Checker, name: &str) -> PolicyId {

@@ -1,0 +1,211 @@
+//! What this process knows, and the look-ups that are under way: one for each address, however many ask.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::address::{Address, CacheKey};
+use crate::budget::Priority;
+use crate::cache::MemoryCache;
+use crate::decision::Source;
+use crate::error::Code;
+use crate::evidence::{Answer, Evidence};
+use crate::options::CacheOptions;
+
+/// A look-up that is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    pub(crate) address: Address,
+    /// Whether the answer may be kept: not for an address that anybody could have written.
+    pub(crate) keep: bool,
+    pub(crate) priority: Priority,
+}
+
+/// How a look-up ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    Answered(Answer, Source),
+    /// Nobody was asked, to spare the budget; the newest evidence about a neighbour.
+    Neighbour(Evidence),
+    Failed(Code),
+}
+
+type Receiver = watch::Receiver<Option<Outcome>>;
+
+/// A look-up that is under way. All who ask meanwhile wait for it, and it is made for the one with the best claim.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    keep: AtomicBool,
+    priority: AtomicU8,
+    /// Whether it counts as one of those that requests may have under way.
+    is_counted: bool,
+    outcome: Receiver,
+}
+
+impl Flight {
+    fn join(&self, question: Question) {
+        self.keep.fetch_or(question.keep, Ordering::Relaxed);
+        self.priority.fetch_max(question.priority as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn may_be_kept(&self) -> bool {
+        self.keep.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn priority(&self) -> Priority {
+        match self.priority.load(Ordering::Relaxed) {
+            0 => Priority::Bulk,
+            1 => Priority::Normal,
+            _ => Priority::High,
+        }
+    }
+}
+
+/// The look-ups that are under way.
+#[derive(Debug, Default)]
+struct Flights {
+    by_key: HashMap<CacheKey, Arc<Flight>>,
+    /// How many of them are counted.
+    counted: usize,
+}
+
+impl Flights {
+    fn insert(&mut self, key: CacheKey, flight: Arc<Flight>) {
+        self.counted += usize::from(flight.is_counted);
+        self.by_key.insert(key, flight);
+    }
+
+    fn remove(&mut self, key: CacheKey) -> Option<Arc<Flight>> {
+        let flight = self.by_key.remove(&key)?;
+        self.counted -= usize::from(flight.is_counted);
+        Some(flight)
+    }
+
+    fn is_in(&self, key: CacheKey, flight: &Arc<Flight>) -> bool {
+        self.by_key.get(&key).is_some_and(|known| Arc::ptr_eq(known, flight))
+    }
+}
+
+/// How a look-up begins.
+pub(crate) enum Start {
+    /// It is known meanwhile.
+    Known(Answer),
+    Overloaded,
+    /// Somebody asks already.
+    Joined(Receiver),
+    /// Make it, and land it.
+    Begun(Landing, Receiver),
+}
+
+/// The in-process cache, with the look-ups that fill it.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) cache: MemoryCache,
+    flights: Mutex<Flights>,
+    ipv6_prefix: u8,
+    most: usize,
+}
+
+impl Local {
+    /// At most `most` look-ups of requests are under way at once.
+    pub(crate) fn new(options: &CacheOptions, most: usize) -> Self {
+        let (cache, ipv6_prefix) = (MemoryCache::new(options), options.ipv6_prefix);
+        Self { cache, flights: Mutex::default(), ipv6_prefix, most }
+    }
+
+    pub(crate) fn key(&self, address: Address) -> CacheKey {
+        address.cache_key(self.ipv6_prefix)
+    }
+
+    fn flights(&self) -> MutexGuard<'_, Flights> {
+        // Valid after every statement, so a panic elsewhere does not spoil it.
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.flights().by_key.len()
+    }
+
+    pub(crate) fn start(self: &Arc<Self>, question: Question, now: u64) -> Start {
+        let key = self.key(question.address);
+        let mut flights = self.flights();
+        if let Some(flight) = flights.by_key.get(&key) {
+            flight.join(question);
+            return Start::Joined(flight.outcome.clone());
+        }
+        // One that ended since the caller looked has put its answer here before it left `flights`.
+        if let Some(answer) = self.cache.fresh(key, now) {
+            return Start::Known(answer);
+        }
+        // Lists bound themselves.
+        let is_counted = question.priority != Priority::Bulk;
+        if is_counted && flights.counted >= self.most {
+            return Start::Overloaded;
+        }
+        let (sender, outcome) = watch::channel(None);
+        let flight = Arc::new(Flight {
+            keep: AtomicBool::new(question.keep),
+            priority: AtomicU8::new(question.priority as u8),
+            is_counted,
+            outcome: outcome.clone(),
+        });
+        flights.insert(key, Arc::clone(&flight));
+        Start::Begun(Landing { local: Arc::clone(self), key, flight, sender }, outcome)
+    }
+
+    /// Forgets one key, or everything. What is under way is not kept when it ends.
+    pub(crate) fn forget(&self, key: Option<CacheKey>) {
+        let mut flights = self.flights();
+        let forget = |flight: Arc<Flight>| flight.keep.store(false, Ordering::Relaxed);
+        if let Some(key) = key {
+            flights.remove(key).into_iter().for_each(forget);
+            self.cache.remove(key);
+        } else {
+            let keys: Vec<CacheKey> = flights.by_key.keys().copied().collect();
+            keys.into_iter().filter_map(|key| flights.remove(key)).for_each(forget);
+            self.cache.clear();
+        }
+    }
+}
+
+/// Takes a look-up off the list of those under way, also when it panics or is dropped.
+#[derive(Debug)]
+pub(crate) struct Landing {
+    local: Arc<Local>,
+    pub(crate) key: CacheKey,
+    pub(crate) flight: Arc<Flight>,
+    sender: watch::Sender<Option<Outcome>>,
+}
+
+impl Landing {
+    /// Keeps the answer and leaves the list in one step, so that whoever asks next finds one of the two, and whoever
+    /// forgets it comes before or after. `share` hands an answer that is kept on, and must not block.
+    pub(crate) fn land(self, outcome: Outcome, now: u64, share: impl FnOnce(CacheKey, &Answer)) {
+        let mut flights = self.local.flights();
+        if let Outcome::Answered(answer, source) = &outcome
+            && self.flight.may_be_kept()
+        {
+            self.local.cache.insert(self.key, answer.clone(), now);
+            if *source == Source::Api {
+                share(self.key, answer);
+            }
+        }
+        self.remove_from(&mut flights);
+        drop(flights);
+        self.sender.send_replace(Some(outcome));
+    }
+
+    fn remove_from(&self, flights: &mut Flights) {
+        if flights.is_in(self.key, &self.flight) {
+            flights.remove(self.key);
+        }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.remove_from(&mut self.local.flights());
+    }
+}

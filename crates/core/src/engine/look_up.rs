@@ -1,0 +1,162 @@
+//! One look-up, from the question to the outcome: Redis, the limits, the provider.
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::time::{Duration, Instant, timeout, timeout_at};
+
+use super::local::{Flight, Landing, Outcome, Question, Start};
+use super::spending::Leave;
+use super::{DEADLINES_OF_LISTS, Engine};
+use crate::address::{Address, CacheKey};
+use crate::batcher::Calls;
+use crate::budget::{Priority, Reservation};
+use crate::decision::Source;
+use crate::error::Code;
+use crate::evidence::{Answer, Evidence};
+use crate::options::UNVERIFIED_LOOK_UPS_PER_MINUTE;
+use crate::security_api::bulk::Reply;
+
+const MINUTE: u64 = 60_000;
+
+/// What was refused to somebody may be granted to another.
+fn depends_on_who_asks(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(Code::Budget | Code::UnverifiedLimit))
+}
+
+impl Engine {
+    /// Looks an address up, together with all others who ask at this time.
+    ///
+    /// Runs on a tokio runtime, and to its end even when the caller goes away, so that the others get their answer.
+    pub(crate) async fn look_up(self: &Arc<Self>, question: Question) -> Outcome {
+        let until = Instant::now() + self.patience(question.priority);
+        let mut is_last_attempt = false;
+        loop {
+            let mut outcome = match self.local.start(question, self.now()) {
+                Start::Known(answer) => return Outcome::Answered(answer, Source::Memory),
+                Start::Overloaded => return Outcome::Failed(Code::Overloaded),
+                Start::Joined(outcome) => {
+                    self.counters.coalesced();
+                    outcome
+                }
+                Start::Begun(landing, outcome) => {
+                    self.begin(landing, question);
+                    is_last_attempt = true;
+                    outcome
+                }
+            };
+            let ended = timeout_at(until, outcome.wait_for(Option::is_some)).await;
+            let outcome = match ended.as_ref().map(|ended| ended.as_deref()) {
+                Ok(Ok(Some(outcome))) => outcome.clone(),
+                // It ended without an outcome: it panicked, or the runtime is shutting down.
+                Ok(_) => Outcome::Failed(Code::Internal),
+                Err(_) => Outcome::Failed(Code::Timeout),
+            };
+            // A look-up that others began was perhaps refused because of who they are: once more, as an own one.
+            if is_last_attempt || !depends_on_who_asks(&outcome) {
+                return outcome;
+            }
+            is_last_attempt = true;
+        }
+    }
+
+    fn begin(self: &Arc<Self>, landing: Landing, question: Question) {
+        let engine = Arc::clone(self);
+        let limit = self.patience(question.priority);
+        tokio::spawn(async move {
+            let asked = timeout(limit, engine.ask(landing.key, &landing.flight, question)).await;
+            let outcome = asked.unwrap_or(Outcome::Failed(Code::Timeout));
+            if let (Some(spending), Outcome::Answered(Answer::Evidence(evidence), _)) =
+                (&engine.spending, &outcome)
+            {
+                spending.learn(question.address, evidence);
+            }
+            landing.land(outcome, engine.now(), |key, answer| {
+                if let Some(shared) = &engine.shared {
+                    shared.put(key, answer);
+                }
+            });
+        });
+    }
+
+    /// How long a look-up may take, so that there is time left to ask Redis for stale evidence.
+    fn patience(&self, priority: Priority) -> Duration {
+        let deadlines = if priority == Priority::Bulk { DEADLINES_OF_LISTS } else { 1 };
+        (self.options.deadline * deadlines).saturating_sub(self.options.time_for_redis())
+    }
+
+    async fn ask(&self, key: CacheKey, flight: &Flight, question: Question) -> Outcome {
+        if let Some(answer) = self.fresh_in_redis(key).await {
+            return Outcome::Answered(answer, Source::Redis);
+        }
+        let reservation = match self.leave(flight, question.address).await {
+            Ok(reservation) => reservation,
+            Err(outcome) => return outcome,
+        };
+        let Reply { outcome, charged } = self.call(question).await;
+        if let Some(reservation) = reservation {
+            reservation.settle(Some(charged));
+        }
+        match outcome {
+            Ok(answer) => Outcome::Answered(answer, Source::Api),
+            Err(code) => Outcome::Failed(code),
+        }
+    }
+
+    async fn fresh_in_redis(&self, key: CacheKey) -> Option<Answer> {
+        // Why Redis did not help is counted there.
+        self.shared.as_ref()?.fresh(key, &self.names, self.now()).await.ok().flatten()
+    }
+
+    /// Whether the provider may be asked, and what pays for it where there is a budget.
+    async fn leave(&self, flight: &Flight, address: Address) -> Result<Option<Reservation<'_>>, Outcome> {
+        if let Some(code) = self.upstream.as_ref().and_then(|upstream| upstream.refusal()) {
+            return Err(Outcome::Failed(code));
+        }
+        if !flight.may_be_kept() && !self.may_ask_for_unverified() {
+            return Err(Outcome::Failed(Code::UnverifiedLimit));
+        }
+        let Some(spending) = &self.spending else { return Ok(None) };
+        match spending.leave(address, flight.priority(), self.now(), self.shared.as_ref()).await {
+            Leave::LookUp(reservation) => Ok(Some(reservation)),
+            Leave::Neighbour(evidence) => Err(Outcome::Neighbour(evidence)),
+            Leave::Refused(code) => Err(Outcome::Failed(code)),
+        }
+    }
+
+    fn may_ask_for_unverified(&self) -> bool {
+        let now = self.now();
+        let mut latest = self.unverified.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.len() == UNVERIFIED_LOOK_UPS_PER_MINUTE {
+            // A clock that was set back must not shut the gate until it has caught up.
+            if latest.front().is_some_and(|oldest| now.abs_diff(*oldest) < MINUTE) {
+                return false;
+            }
+            latest.pop_front();
+        }
+        latest.push_back(now);
+        true
+    }
+
+    /// Asks the provider, alone or with others.
+    async fn call(&self, Question { address, priority, .. }: Question) -> Reply {
+        let Some(upstream) = &self.upstream else { return Reply::free(Code::NoSource) };
+        match (&self.batcher, &self.lists) {
+            (_, Some(lists)) if priority == Priority::Bulk => lists.submit(address).await,
+            (Some(batcher), _) => batcher.submit(address).await,
+            (None, _) => upstream.single(address).await,
+        }
+    }
+
+    /// The last rung that still has evidence about `address`: older than its time to live.
+    pub(crate) async fn stale(&self, address: Address, now: u64) -> Option<(Evidence, Source)> {
+        if let Some(known) = self.stale_in_memory(address, now) {
+            return Some(known);
+        }
+        let found = self.shared.as_ref()?.stale(self.local.key(address), &self.names, now).await;
+        found.ok().flatten().map(|evidence| (evidence, Source::Redis))
+    }
+
+    pub(crate) fn stale_in_memory(&self, address: Address, now: u64) -> Option<(Evidence, Source)> {
+        self.local.cache.stale(self.local.key(address), now).map(|evidence| (evidence, Source::Memory))
+    }
+}
