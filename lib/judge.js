@@ -35,6 +35,7 @@ const INTERNAL = /** @type {const} */ ([
   'describeEntry',
   'stopMany',
   'diagnose',
+  'diagnoseRedis',
   'advanceClock',
 ])
 /** Where they are kept; on the addon itself, because this file may be loaded again beside the same addon. */

@@ -27,6 +27,7 @@
  * @property {() => string | null} takeNotice
  * @property {() => string | null} takeBudgetEvents
  * @property {(ip: string) => Promise<string>} diagnose
+ * @property {(ip: string) => Promise<string | null>} diagnoseRedis
  * @property {(milliseconds: number) => void} advanceClock
  *
  * @typedef {object} Native

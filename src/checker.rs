@@ -27,7 +27,7 @@ use crate::error::{Result, closed, coded, internal};
 use crate::outcome::{self, Outcome, to_json};
 use crate::registry;
 use crate::setup::Setup;
-use crate::stats::Stats;
+use crate::stats::{Stats, state_of};
 use crate::text::Text;
 use crate::words;
 
@@ -384,12 +384,25 @@ impl RiskChecker {
     /// One real call past the cache, as JSON, for `doctor`.
     #[napi(catch_unwind, skip_typescript)]
     pub fn diagnose<'env>(&self, env: &'env Env, text: Text) -> Result<PromiseRaw<'env, String>> {
-        let checker = self.checker()?;
-        let address = Address::parse(text.as_str())
-            .ok_or_else(|| coded(&Error::new(Code::Argument, "`diagnose` needs an address")))?;
+        let (checker, address) = (self.checker()?, probe(&text)?);
         let promise =
             env.spawn_future(async move { Ok(describe(&checker.engine().diagnose(address).await)) });
         promise.map_err(|_| internal("the call could not be started"))
+    }
+
+    /// Whether Redis answers, as JSON `{ state, cause }` with the words of `stats().redis`, for `doctor`; null without it.
+    #[napi(catch_unwind, skip_typescript)]
+    pub fn diagnose_redis<'env>(
+        &self,
+        env: &'env Env,
+        text: Text,
+    ) -> Result<PromiseRaw<'env, Option<String>>> {
+        let (checker, address) = (self.checker()?, probe(&text)?);
+        let diagnosis = async move {
+            let state = checker.engine().diagnose_redis(address).await.map(|stats| state_of(stats.state));
+            Ok(state.map(|(state, cause, _)| json!({ "state": state, "cause": cause }).to_string()))
+        };
+        env.spawn_future(diagnosis).map_err(|_| internal("redis could not be asked"))
     }
 
     /// Moves the clock of a checker that `ip-risk/testing` made.
@@ -404,6 +417,12 @@ impl RiskChecker {
             clock.advance(milliseconds as u64);
         }
     }
+}
+
+/// What a diagnosis asks about.
+fn probe(text: &Text) -> Result<Address> {
+    let refused = || coded(&Error::new(Code::Argument, "a diagnosis needs an address"));
+    Address::parse(text.as_str()).ok_or_else(refused)
 }
 
 /// An engine of its own, with a clock that can be moved.

@@ -1,6 +1,7 @@
 //! Counts for people, as objects.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use ip_risk_core::breaker::Health;
 use ip_risk_core::budget::Status;
@@ -245,6 +246,11 @@ fn number(count: u64) -> f64 {
     count as f64
 }
 
+/// To a hundredth of one.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 100_000.0).round() / 100.0
+}
+
 fn nullable<T>(value: Option<T>) -> napi::Either<T, napi::bindgen_prelude::Null> {
     value.map_or(napi::Either::B(napi::bindgen_prelude::Null), napi::Either::A)
 }
@@ -314,9 +320,9 @@ impl Stats {
                 coalesced: number(coalesced),
                 in_flight: number(in_flight as u64),
                 credits: number(credits),
-                latency: nullable(latency.map(|[p50, p99]| Latency {
-                    p50: p50.as_secs_f64() * 1_000.0,
-                    p99: p99.as_secs_f64() * 1_000.0,
+                latency: nullable(latency.map(|latency| {
+                    let [p50, p99] = latency.map(milliseconds);
+                    Latency { p50, p99 }
                 })),
                 failures: by_name(failures, |code| code.as_str()),
                 last_failure: nullable(last.map(last_failure)),
@@ -359,17 +365,22 @@ impl From<&Vec<u64>> for Rungs {
     }
 }
 
-fn redis_stats(read: SharedCacheStats) -> RedisStats {
-    let (state, cause, since) = match read.state {
+/// A state, why, and since when.
+pub(crate) fn state_of(state: CacheState) -> (&'static str, Option<&'static str>, Option<u64>) {
+    match state {
         CacheState::Idle => ("idle", None, None),
         CacheState::Connecting => ("connecting", None, None),
         CacheState::Connected { since } => ("connected", None, Some(since)),
-        CacheState::Away { why, since } => ("away", Some(why.as_str().to_owned()), Some(since)),
+        CacheState::Away { why, since } => ("away", Some(why.as_str()), Some(since)),
         CacheState::Closed => ("closed", None, None),
-    };
+    }
+}
+
+fn redis_stats(read: SharedCacheStats) -> RedisStats {
+    let (state, cause, since) = state_of(read.state);
     RedisStats {
         state: state.to_owned(),
-        cause: nullable(cause),
+        cause: nullable(cause.map(str::to_owned)),
         since: nullable(since.map(number)),
         hits: number(read.hits),
         misses: number(read.misses),

@@ -136,6 +136,7 @@ async function* checkerFindings({ flags, texts }) {
     yield hasKey ? ['ok', 'key', '`IPGEO_API_KEY` is set'] : noKeyFinding(checker)
     yield policyFinding(checker, texts.get('policy'))
     yield feedsFinding(checker)
+    if (hasKey && !flags.has('offline')) yield await redisFinding(checker)
     if (!hasKey) yield ['skip', 'provider', 'needs a key: endpoint, plan, trusted roots and clock']
     else if (flags.has('offline'))
       yield ['skip', 'provider', 'left out by `--offline`, with trusted roots and clock']
@@ -208,6 +209,36 @@ async function diagnose(checker) {
   const { addon } = require('../judge.js')
   const native = /** @type {NativeChecker} */ (/** @type {unknown} */ (checker))
   return JSON.parse(await addon.diagnose.call(native, PROBE))
+}
+
+/** What is wrong with Redis, and what to do. @type {Record<string, string>} */
+const REDIS_FAULTS = {
+  unreachable: 'no connection; check the URL, and that the server runs',
+  slow: 'no answer in time; check the network, and what else the server does',
+  refused: 'the password is wrong, or the user may not do this; the README has the rules it needs',
+  tls: 'the certificate is not trusted; use `rediss://`, or name its authority in `redis.tls.ca`',
+  loading: 'the server still reads its data; wait',
+  full: 'the server takes no new entries; raise its `maxmemory`, or set a policy that evicts',
+  replica: 'the server takes no writes; name the primary, or use sentinels',
+  cluster: 'the server belongs to a cluster, which `redis.cluster` has to say, or the cluster is down',
+  outdated: 'the server is older than Redis 6',
+}
+
+/**
+ * Whether the cache that processes share can be used.
+ *
+ * @param {RiskChecker} checker
+ * @returns {Promise<Finding>}
+ */
+async function redisFinding(checker) {
+  const { addon } = require('../judge.js')
+  const native = /** @type {NativeChecker} */ (/** @type {unknown} */ (checker))
+  const diagnosis = await addon.diagnoseRedis.call(native, PROBE)
+  if (diagnosis === null) return ['skip', 'redis', '`REDIS_URL` is not set; processes share nothing']
+  const { state, cause } = JSON.parse(diagnosis)
+  if (state === 'connected') return ['ok', 'redis', 'answers in time']
+  const why = REDIS_FAULTS[cause] ?? 'it does not answer as it should'
+  return ['warn', 'redis', `${why} (${cause ?? state}); decisions go on without it`]
 }
 
 /**

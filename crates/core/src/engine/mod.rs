@@ -7,6 +7,7 @@ mod spending;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -24,7 +25,7 @@ use crate::names::NameTable;
 use crate::options::{BatchOptions, EngineOptions};
 use crate::pace::Pace;
 use crate::security_api;
-use crate::shared_cache::{Invalidation, Listener, SharedCache};
+use crate::shared_cache::{CacheState, Invalidation, Listener, SharedCache, SharedCacheStats};
 use crate::stats::{EngineCounters, EngineStats};
 use crate::upstream::{ListCalls, SINGLE_CALLS_OF_LISTS, Upstream};
 
@@ -44,6 +45,9 @@ const ADDRESSES_PER_CALL: usize = 1_000;
 const MOST_OF_LISTS: usize = 4 * ADDRESSES_PER_CALL;
 /// A call about a list may take that many deadlines: it is long, and nobody waits at a gate for it.
 const DEADLINES_OF_LISTS: u32 = 4;
+
+/// Longer than a connection to Redis takes, or fails.
+const LONGEST_DIAGNOSIS: Duration = Duration::from_secs(5);
 
 /// Caches, connection pool, budget and calls under way. Dropping the last reference ends them.
 #[derive(Debug)]
@@ -246,6 +250,20 @@ impl Engine {
         if let Some(shared) = &self.shared {
             shared.close().await;
         }
+    }
+
+    /// Asks Redis about `address`, and waits until it is clear whether that works: some seconds at most. Nothing without Redis.
+    pub async fn diagnose_redis(&self, address: Address) -> Option<SharedCacheStats> {
+        let shared = self.shared.as_ref()?;
+        let key = self.local.key(address.judged());
+        let wait = async {
+            while matches!(shared.stats().state, CacheState::Idle | CacheState::Connecting) {
+                // What comes of it stands in the statistics.
+                let _ = shared.fresh(key, &self.names, self.now()).await;
+            }
+        };
+        let _ = tokio::time::timeout(LONGEST_DIAGNOSIS, wait).await;
+        Some(shared.stats())
     }
 
     /// Makes one real call about `address`, past the cache, and says how it went. It costs what a call costs.
