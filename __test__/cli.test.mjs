@@ -346,6 +346,7 @@ describe('ip-risk doctor', () => {
       ['key', 'ok'],
       ['policy', 'ok'],
       ['feeds', 'ok'],
+      ['redis', 'skip'],
       ['endpoint', 'ok'],
       ['plan', 'ok'],
       ['TLS roots', found['TLS roots'].status],
