@@ -1055,7 +1055,7 @@ export interface RedisStats {
   written: number
   /** Copies not written because Redis has a newer one. */
   outdated: number
-  /** Answers not written because Redis is away or too slow. */
+  /** Answers not written because Redis is away or too slow, or because they were invalidated meanwhile. */
   dropped: number
   /** Invalidations that arrived, those of this process too. */
   invalidations: number

@@ -146,7 +146,7 @@ pub struct RedisStats {
     pub written: f64,
     /// Copies not written because Redis has a newer one.
     pub outdated: f64,
-    /// Answers not written because Redis is away or too slow.
+    /// Answers not written because Redis is away or too slow, or because they were invalidated meanwhile.
     pub dropped: f64,
     /// Invalidations that arrived, those of this process too.
     pub invalidations: f64,

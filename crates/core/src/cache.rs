@@ -1,12 +1,12 @@
 //! The in-process cache. It holds evidence, never decisions.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use moka::sync::Cache;
 
 use crate::address::CacheKey;
 use crate::evidence::{Answer, Evidence};
+use crate::jitter::Jitter;
 use crate::options::CacheOptions;
 
 /// How long "no record" is believed: newly listed addresses must not stay unknown for long.
@@ -25,7 +25,7 @@ struct Record {
 pub(crate) struct MemoryCache {
     records: Cache<CacheKey, Record>,
     options: CacheOptions,
-    jitter: RandomState,
+    jitter: Jitter,
 }
 
 impl MemoryCache {
@@ -38,7 +38,7 @@ impl MemoryCache {
                 .time_to_live(Duration::from_millis(kept))
                 .build(),
             options: options.clone(),
-            jitter: RandomState::new(),
+            jitter: Jitter::default(),
         }
     }
 
@@ -71,7 +71,7 @@ impl MemoryCache {
             Answer::Evidence(_) => self.options.ttl,
             Answer::Unknown { .. } | Answer::Unroutable { .. } => UNKNOWN_TTL,
         };
-        let jitter = self.jitter.hash_one((key, now)) % (ttl / JITTER_SHARE + 1);
+        let jitter = self.jitter.up_to(ttl / JITTER_SHARE);
         self.records
             .insert(key, Record { answer, fresh_until: checked_at.min(now).saturating_add(ttl - jitter) });
     }

@@ -8,15 +8,19 @@
 //! and cost nothing while there are none.
 //!
 //! Whoever can write to this Redis can lower scores: it is inside the trust boundary. The user that it is given needs
-//! `~<prefix>ip-risk* &<prefix>ip-risk-invalidations +getrange +pttl +eval +set +del +publish +subscribe`, in a cluster
-//! also `+cluster|slots +ping`, with a budget also `+hget +hset +pexpire`. Without those from `+eval` on it reads only.
+//! `~<prefix>ip-risk* &<prefix>ip-risk-invalidations +getrange +pttl +eval +time +set +del +publish +subscribe`, with a
+//! database number also `+select`, in a cluster also `+cluster|slots +ping`, with a budget also `+hget +hset +pexpire`.
+//! Without those from `+eval` on it reads only.
+//!
+//! Entries of the tutorial do not say when they were made; they are dated by their time to live, which the tutorial sets
+//! to 300 seconds. Whoever writes them with another `EX` has old ones taken for fresh: write `fetched_at` into them.
 //!
 //! | key | what it holds | for how long |
 //! |---|---|---|
 //! | `ip-risk:203.0.113.7`, `ip-risk:2606:4700::/64` | the JSON `security` object, `fetched_at`, `provider` | the cache's `ttlMs`, less up to a tenth |
 //! | `ip-risk-stale:203.0.113.7` | the same | `ttlMs` and `staleMs` |
 //! | `ip-risk:budget:day:2026-11-23` | what processes leased of a budget | two days; a month 40 |
-//! | `ip-risk-forgotten` | the time until which everything is forgotten | `ttlMs` and `staleMs` |
+//! | `ip-risk-forgotten` | until when everything is forgotten, and which keys are, newest first | `ttlMs` and `staleMs` |
 
 mod circuit;
 mod commands;
@@ -24,13 +28,13 @@ mod connection;
 mod counters;
 mod entry;
 mod fault;
+mod forgotten;
 mod keeper;
 mod keys;
 mod ledger;
 pub mod options;
 
-use std::hash::RandomState;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,13 +42,14 @@ use redis::{Cmd, Value};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::address::CacheKey;
 use crate::breaker::Notice;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::evidence::{Answer, Evidence, Provider};
+use crate::jitter::Jitter;
 use crate::names::NameTable;
 use crate::options::CacheOptions;
 
@@ -52,6 +57,7 @@ use circuit::Circuit;
 use commands::Found;
 use connection::{Connector, PATIENCE};
 use counters::Counters;
+use forgotten::Forgotten;
 use keeper::{Job, QUEUE, Shared};
 use keys::Keys;
 use options::RedisOptions;
@@ -76,6 +82,16 @@ pub struct SharedCache {
 struct Keeper {
     running: Option<(JoinHandle<()>, mpsc::Sender<Job>)>,
     is_closed: bool,
+}
+
+/// What a look-up asks.
+struct Question {
+    key: CacheKey,
+    /// So many for each key of Redis.
+    commands: Vec<Cmd>,
+    per_key: usize,
+    /// How old evidence may be.
+    longest: u64,
 }
 
 impl SharedCache {
@@ -103,10 +119,11 @@ impl SharedCache {
             clock,
             circuit: Circuit::default(),
             counters: Counters::default(),
-            forgotten_until: AtomicU64::new(0),
+            forgotten: Forgotten::default(),
             listener,
             told: Mutex::default(),
-            random: RandomState::new(),
+            jitter: Jitter::default(),
+            takes_no_writes: AtomicBool::new(false),
         };
         Ok(Self { shared: Arc::new(shared), keeper: Mutex::default() })
     }
@@ -120,7 +137,9 @@ impl SharedCache {
     /// Why Redis did not help. Never what is in it.
     pub async fn fresh(&self, key: CacheKey, names: &NameTable, now: u64) -> Result<Option<Answer>, Skip> {
         let keys = self.shared.keys.all_fresh(key);
-        let evidence = self.newest(&keys, self.shared.ttl, names, now).await?;
+        let read = keys.iter().flat_map(|key| [commands::read(key), commands::remaining(key)]);
+        let question = Question { key, commands: read.collect(), per_key: 2, longest: self.shared.ttl };
+        let evidence = self.newest(question, names, now).await?;
         self.shared.counters.fresh(evidence.is_some());
         Ok(evidence.map(Answer::Evidence))
     }
@@ -130,9 +149,10 @@ impl SharedCache {
     /// # Errors
     /// As with [`SharedCache::fresh`].
     pub async fn stale(&self, key: CacheKey, names: &NameTable, now: u64) -> Result<Option<Evidence>, Skip> {
-        let keys = [self.shared.keys.stale(key)];
+        let read = commands::read(&self.shared.keys.stale(key));
         let longest = self.shared.ttl.saturating_add(self.shared.stale);
-        let evidence = self.newest(&keys, longest, names, now).await?;
+        let question = Question { key, commands: vec![read], per_key: 1, longest };
+        let evidence = self.newest(question, names, now).await?;
         self.shared.counters.stale(evidence.is_some());
         Ok(evidence)
     }
@@ -153,9 +173,11 @@ impl SharedCache {
         }
     }
 
-    /// Deletes what Redis knows, or declares it forgotten, and tells every process that shares it and listens.
-    /// Takes at most about two seconds. A process that has no connection at this time does not hear of a key, but does
-    /// hear of all when it connects again.
+    /// Deletes what Redis knows, and tells every process that shares it and listens: none of them believes evidence from
+    /// before, nor writes it again. Takes at most three seconds.
+    ///
+    /// Those who have no connection at this time, or may not listen, hear of it when they connect again, or within some
+    /// 15 seconds: of everything, and of the newest hundreds of keys.
     ///
     /// # Errors
     /// Why Redis did not help.
@@ -234,19 +256,22 @@ impl SharedCache {
         Some(jobs)
     }
 
-    /// The newest usable evidence under these keys that is not older than `longest`.
+    /// The newest usable evidence that answers it.
     async fn newest(
         &self,
-        keys: &[String],
-        longest: u64,
+        question: Question,
         names: &NameTable,
         now: u64,
     ) -> Result<Option<Evidence>, Skip> {
-        let found = self.ask(keys).await.inspect_err(|skip| self.shared.look_up_failed(*skip))?;
-        self.shared.circuit.succeeded();
-        let forgotten_until = self.shared.forgotten_until.load(Ordering::Relaxed);
+        let number = self.shared.circuit.number();
+        let Question { key, commands, per_key, longest } = question;
+        let replies = self.run(commands, per_key).await;
+        let found = replies.and_then(|replies| found(&replies, per_key));
+        let found = found.inspect_err(|skip| self.shared.look_up_failed(number, *skip))?;
+        self.shared.circuit.succeeded(number);
         let is_current = |evidence: &Evidence| {
-            now.saturating_sub(evidence.checked_at) < longest && evidence.checked_at > forgotten_until
+            let is_forgotten = self.shared.forgotten.covers(key, evidence.checked_at);
+            now.saturating_sub(evidence.checked_at) < longest && !is_forgotten
         };
         let usable =
             found.into_iter().filter_map(|found| self.evidence(found, names, now)).filter(is_current);
@@ -262,29 +287,25 @@ impl SharedCache {
         outcome.inspect_err(|why| self.shared.counters.unusable(*why)).ok()
     }
 
-    async fn ask(&self, keys: &[String]) -> Result<Vec<Found>, Skip> {
-        found(&self.run(keys.iter().flat_map(|key| commands::read(key)).collect()).await?)
-    }
-
-    /// Runs commands within the budget.
-    async fn run(&self, commands: Vec<Cmd>) -> Result<Vec<Result<Value, Fault>>, Skip> {
+    /// Runs commands within the budget, of which the first `needed` count.
+    async fn run(&self, commands: Vec<Cmd>, needed: usize) -> Result<Vec<Result<Value, Fault>>, Skip> {
         self.jobs().ok_or(Skip::NotAsked)?;
         if !self.shared.circuit.is_open() {
             return Err(Skip::NotAsked);
         }
+        let deadline = Instant::now() + self.shared.budget;
         let run = async {
             let connection = self.shared.circuit.connection().await?;
-            Ok(connection.run(commands).await)
+            Ok(connection.run_until(commands, needed, deadline).await)
         };
-        timeout(self.shared.budget, run).await.unwrap_or(Err(Skip::Failed(Fault::Slow)))
+        timeout_at(deadline, run).await.unwrap_or(Err(Skip::Failed(Fault::Slow)))
     }
 }
 
-/// What the answers mean, two for each key. The first key is the one that counts: in a cluster the others are elsewhere,
-/// and may be away without it.
-fn found(replies: &[Result<Value, Fault>]) -> Result<Vec<Found>, Skip> {
-    let pairs = replies.chunks_exact(2).filter_map(|pair| <&[_; 2]>::try_from(pair).ok());
-    let mut found = pairs.map(|[entry, remaining]| commands::found(entry, remaining));
+/// What the answers mean, so many for each key. The first key is the one that counts: in a cluster the others are
+/// elsewhere, and may be away without it.
+fn found(replies: &[Result<Value, Fault>], per_key: usize) -> Result<Vec<Found>, Skip> {
+    let mut found = replies.chunks_exact(per_key).map(commands::found);
     let first = found.next().unwrap_or(Err(Fault::Failed)).map_err(Skip::Failed)?;
     Ok([first].into_iter().chain(found.filter_map(Result::ok)).collect())
 }

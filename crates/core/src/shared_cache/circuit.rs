@@ -45,16 +45,12 @@ pub enum Skip {
 pub(super) struct Circuit {
     state: watch::Sender<State>,
     score: AtomicU32,
-    last_number: AtomicU64,
+    number: AtomicU64,
 }
 
 impl Default for Circuit {
     fn default() -> Self {
-        Self {
-            state: watch::Sender::new(State::Idle),
-            score: AtomicU32::new(0),
-            last_number: AtomicU64::new(0),
-        }
+        Self { state: watch::Sender::new(State::Idle), score: AtomicU32::new(0), number: AtomicU64::new(0) }
     }
 }
 
@@ -88,9 +84,15 @@ impl Circuit {
         self.change(State::Connecting);
     }
 
-    /// A number for the next connection, so that news of an older one are told from its own.
-    pub(super) fn next_number(&self) -> u64 {
-        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
+    /// The number of the newest connection, or of the one that is being made, so that news of an older one are told from
+    /// its own.
+    pub(super) fn number(&self) -> u64 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// Another connection is going to be made.
+    pub(super) fn next_number(&self) {
+        self.number.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A connection was made, unless all is closed by now.
@@ -129,13 +131,19 @@ impl Circuit {
         });
     }
 
-    pub(super) fn succeeded(&self) {
-        let lower = |score: u32| score.checked_sub(1);
-        let _ = self.score.fetch_update(Ordering::Relaxed, Ordering::Relaxed, lower);
+    /// Something succeeded that began with the connection of that number.
+    pub(super) fn succeeded(&self, number: u64) {
+        if number == self.number() {
+            let lower = |score: u32| score.checked_sub(1);
+            let _ = self.score.fetch_update(Ordering::Relaxed, Ordering::Relaxed, lower);
+        }
     }
 
-    /// Something failed. Enough of that, and there is no connection any more.
-    pub(super) fn failed(&self, why: Fault, now: u64) {
+    /// Something failed that began with the connection of that number. Enough of that, and it is given up.
+    pub(super) fn failed(&self, number: u64, why: Fault, now: u64) {
+        if number != self.number() {
+            return;
+        }
         let score = self.score.fetch_add(WEIGHT, Ordering::Relaxed).saturating_add(WEIGHT);
         if score >= LIMIT && self.is_open() {
             self.score.store(0, Ordering::Relaxed);
@@ -148,5 +156,27 @@ impl Circuit {
         let is_gone = |state: &State| !matches!(state, State::Connected { number, .. } if *number == gone);
         // An error means that the sender is gone, which is this.
         let _ = self.state.subscribe().wait_for(is_gone).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_an_old_connection_say_nothing_of_the_new_one() {
+        let circuit = Circuit::default();
+        circuit.connecting();
+        let old = circuit.number();
+        circuit.next_number();
+        for _ in 0..10 {
+            circuit.failed(old, Fault::Slow, 1);
+        }
+        assert!(circuit.is_open());
+        for _ in 0..3 {
+            circuit.succeeded(old);
+            circuit.failed(circuit.number(), Fault::Slow, 1);
+        }
+        assert!(!circuit.is_open());
     }
 }

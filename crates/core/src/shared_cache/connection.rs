@@ -1,10 +1,11 @@
 //! The way to Redis: one server, the one that sentinels name, or a cluster, with one face.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterConfig};
 use redis::cluster_async::ClusterConnection;
@@ -15,6 +16,7 @@ use redis::{
     Pipeline, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisResult, TlsCertificates, TlsMode, Value,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use tokio::time::{Instant, timeout};
 
 use crate::error::{Code, Error};
 use crate::secret::Secret;
@@ -49,15 +51,33 @@ impl Connection {
     /// A cluster gets them one by one, because they belong to different nodes, but all at the same time.
     pub(super) async fn run(&self, commands: Vec<Cmd>) -> Vec<Reply> {
         match self {
-            Self::Single(connection) => run_together(connection.clone(), &commands).await,
+            Self::Single(connection) => run_together(connection.clone(), commands).await,
             Self::Cluster(connection) => {
-                let run = |command: Cmd| async move {
-                    let mut connection = connection.clone();
-                    judge(connection.req_packed_command(&command).await)
-                };
-                join_all(commands.into_iter().map(run)).await
+                join_all(commands.into_iter().map(|command| run_alone(connection.clone(), command))).await
             }
         }
+    }
+
+    /// The same, where the first `needed` answers count. In a cluster the others are at other nodes, one of which may
+    /// hang: they are waited for a little longer, and then left out. A tenth of the time until `deadline` leaves the
+    /// other nodes several times what they take, and the needed answers are there in time.
+    pub(super) async fn run_until(
+        &self,
+        mut commands: Vec<Cmd>,
+        needed: usize,
+        deadline: Instant,
+    ) -> Vec<Reply> {
+        let Self::Cluster(_) = self else { return self.run(commands).await };
+        let others = pin!(self.run(commands.split_off(needed.min(commands.len()))));
+        let (mut replies, others) = match select(pin!(self.run(commands)), others).await {
+            Either::Left((replies, others)) => {
+                let grace = deadline.saturating_duration_since(Instant::now()) / 10;
+                (replies, timeout(grace, others).await.unwrap_or_default())
+            }
+            Either::Right((others, replies)) => (replies.await, others),
+        };
+        replies.extend(others);
+        replies
     }
 
     /// Has messages of `channel` arrive at the function that the connection was made with.
@@ -70,23 +90,26 @@ impl Connection {
     }
 }
 
-async fn run_together(mut connection: MultiplexedConnection, commands: &[Cmd]) -> Vec<Reply> {
-    let mut pipeline = Pipeline::with_capacity(commands.len());
+async fn run_alone(mut connection: ClusterConnection, command: Cmd) -> Reply {
+    judge(connection.req_packed_command(&command).await)
+}
+
+async fn run_together(mut connection: MultiplexedConnection, commands: Vec<Cmd>) -> Vec<Reply> {
+    let count = commands.len();
+    let mut pipeline = Pipeline::with_capacity(count);
     for command in commands {
-        pipeline.add_command(command.clone());
+        pipeline.add_command(command);
     }
-    match connection.req_packed_commands(&pipeline, 0, commands.len()).await {
-        Ok(values) if values.len() == commands.len() => {
-            values.into_iter().map(|value| judge(Ok(value))).collect()
-        }
-        Ok(_) => vec![Err(Fault::Failed); commands.len()],
-        Err(error) => vec![Err(Fault::of(&error)); commands.len()],
+    match connection.req_packed_commands(&pipeline, 0, count).await {
+        Ok(values) if values.len() == count => values.into_iter().map(|value| judge(Ok(value))).collect(),
+        Ok(_) => vec![Err(Fault::Failed); count],
+        Err(error) => vec![Err(Fault::of(&error)); count],
     }
 }
 
 fn judge(value: RedisResult<Value>) -> Reply {
     match value {
-        Ok(Value::ServerError(error)) => Err(Fault::of_code(error.code())),
+        Ok(Value::ServerError(error)) => Err(Fault::of_server(&error)),
         Ok(value) => Ok(value),
         Err(error) => Err(Fault::of(&error)),
     }
@@ -142,7 +165,7 @@ impl Connector {
         !matches!(self.target, Target::Cluster(_))
     }
 
-    /// Whether the server was named, so that another connection leads to the same one.
+    /// Whether the server was named, so that another connection leads to the same one, unless the name has moved.
     pub(super) fn is_standalone(&self) -> bool {
         matches!(self.target, Target::Standalone(_))
     }
@@ -156,7 +179,7 @@ impl Connector {
             Target::Standalone(_) => PATIENCE,
             Target::Sentinel(_) | Target::Cluster(_) => PATIENCE_WITH_SEVERAL,
         };
-        match tokio::time::timeout(patience, self.connect_at_all(on_push)).await {
+        match timeout(patience, self.connect_at_all(on_push)).await {
             Ok(connection) => connection.map_err(|error| Fault::of(&error)),
             Err(_) => Err(Fault::Slow),
         }

@@ -64,7 +64,7 @@ pub struct SharedCacheStats {
     pub written: u64,
     /// Copies not written because Redis has a newer one.
     pub outdated: u64,
-    /// Answers not written because Redis is away or too slow.
+    /// Answers not written because Redis is away or too slow, or because they were invalidated meanwhile.
     pub dropped: u64,
     /// Invalidations that arrived, this process's own ones too.
     pub invalidations: u64,

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, ServerError};
 
 /// What is wrong with Redis.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,17 +73,31 @@ impl Fault {
         !matches!(self, Self::Full | Self::Refused | Self::WrongType | Self::Failed)
     }
 
-    /// What the code of an error that a server sent means.
-    pub(super) fn of_code(code: &str) -> Self {
-        match code {
+    /// What an error that a server sent means.
+    pub(super) fn of_server(error: &ServerError) -> Self {
+        Self::of_code(error.code()).or_else(|| Self::of_detail(error.details())).unwrap_or(Self::Failed)
+    }
+
+    fn of_code(code: &str) -> Option<Self> {
+        Some(match code {
             "NOAUTH" | "WRONGPASS" | "NOPERM" => Self::Refused,
             "LOADING" => Self::Loading,
             "OOM" | "MISCONF" => Self::Full,
             "MASTERDOWN" | "READONLY" | "NOREPLICAS" => Self::Replica,
             "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" | "TRYAGAIN" => Self::Cluster,
             "WRONGTYPE" => Self::WrongType,
-            _ => Self::Failed,
-        }
+            _ => return None,
+        })
+    }
+
+    /// Redis 6 wraps what goes wrong inside a script into an error of its own, with the code in the text. Redis 7.0 has no
+    /// code for a script that its user may not run whole, nor the client for a database that is refused.
+    fn of_detail(detail: Option<&str>) -> Option<Self> {
+        let detail = detail?;
+        let mut words = detail.split(|character: char| !character.is_ascii_alphabetic());
+        let is_refused =
+            ["no permissions", "user executing the script"].iter().any(|text| detail.contains(text));
+        words.find_map(Self::of_code).or_else(|| is_refused.then_some(Self::Refused))
     }
 
     /// What an error of the client means. Its text is never shown: it may hold what a server sent.
@@ -100,17 +114,14 @@ impl Fault {
             ErrorKind::ClusterConnectionNotFound => Self::Cluster,
             ErrorKind::MasterNameNotFoundBySentinel => Self::Replica,
             // A cluster wraps what its nodes say into one of these.
-            ErrorKind::Io => match error.detail() {
-                Some(detail)
-                    if ["WRONGPASS", "NOAUTH", "AuthenticationFailed"]
-                        .iter()
-                        .any(|code| detail.contains(code)) =>
-                {
-                    Self::Refused
-                }
-                _ => Self::Unreachable,
-            },
-            _ => error.code().map_or(Self::Failed, Self::of_code),
+            ErrorKind::Io if error.detail().is_some_and(|detail| detail.contains("AuthenticationFailed")) => {
+                Self::Refused
+            }
+            ErrorKind::Io => Self::of_detail(error.detail()).unwrap_or(Self::Unreachable),
+            _ => {
+                let of_code = error.code().and_then(Self::of_code);
+                of_code.or_else(|| Self::of_detail(error.detail())).unwrap_or(Self::Failed)
+            }
         }
     }
 }

@@ -1,12 +1,11 @@
 //! The one background task: it keeps a connection, writes, and listens for invalidations.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use redis::{Cmd, Msg, PushInfo, PushKind};
+use redis::{Cmd, Msg, PushInfo, PushKind, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
@@ -15,12 +14,14 @@ use crate::breaker::Notice;
 use crate::clock::Clock;
 use crate::error::Code;
 use crate::evidence::Evidence;
+use crate::jitter::Jitter;
 use crate::shared_cache::circuit::{Circuit, Skip, State};
 use crate::shared_cache::commands;
 use crate::shared_cache::connection::{Connection, Connector, PATIENCE};
 use crate::shared_cache::counters::Counters;
 use crate::shared_cache::entry::{self, CLOCK_SKEW};
 use crate::shared_cache::fault::Fault;
+use crate::shared_cache::forgotten::Forgotten;
 use crate::shared_cache::keys::{Invalidation, Keys};
 
 /// How many answers wait to be written. More are dropped: Redis is a cache, and memory is not to grow for it.
@@ -62,12 +63,13 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) circuit: Circuit,
     pub(super) counters: Counters,
-    /// What was learnt until this time does not count.
-    pub(super) forgotten_until: AtomicU64,
+    pub(super) forgotten: Forgotten,
     pub(super) listener: Listener,
     /// Of which outage there was a line, by when it began, and when.
     pub(super) told: Mutex<Option<(u64, u64)>>,
-    pub(super) random: RandomState,
+    pub(super) jitter: Jitter,
+    /// Whether a server that was named has refused a write as a replica.
+    pub(super) takes_no_writes: AtomicBool,
 }
 
 impl fmt::Debug for Shared {
@@ -80,7 +82,7 @@ impl fmt::Debug for Shared {
 pub(super) async fn keep(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
     let mut wait = FIRST_WAIT;
     loop {
-        let number = shared.circuit.next_number();
+        let number = shared.circuit.number();
         let held = match shared.connect(number).await {
             Ok(connection) => shared.serve(number, connection, &mut jobs).await,
             Err(why) => {
@@ -92,6 +94,7 @@ pub(super) async fn keep(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
             return;
         }
         shared.drop_waiting(&mut jobs);
+        shared.circuit.next_number();
         wait = if held >= STEADY { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
         sleep(Duration::from_millis(shared.jittered(wait, 2))).await;
     }
@@ -100,7 +103,7 @@ pub(super) async fn keep(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
 impl Shared {
     /// `most`, less a random part of at most one `share`th.
     fn jittered(&self, most: u64, share: u64) -> u64 {
-        most - self.random.hash_one((most, self.clock.now())) % (most / share + 1)
+        most - self.jitter.up_to(most / share)
     }
 
     /// A connection that has shown that it answers in time.
@@ -109,7 +112,7 @@ impl Shared {
         let is_single = self.connector.is_single();
         let connection = self.connector.connect(move |push| hear(&listener, number, is_single, push)).await?;
         self.counters.connected();
-        // Before the time until which all is forgotten is read, so that none is missed in between.
+        // Before what was forgotten is read, so that nothing is missed in between.
         match timeout(PATIENCE, connection.subscribe(&self.keys.channel())).await {
             Ok(Ok(())) => self.counters.deaf(false),
             Ok(Err(Fault::Refused)) => self.counters.deaf(true),
@@ -120,22 +123,39 @@ impl Shared {
         Ok(connection)
     }
 
-    /// Asks for something small in the time that a look-up has.
+    /// Asks what was forgotten, which is something small, in the time that a look-up has.
     async fn probe(&self, connection: &Connection) -> Result<(), Fault> {
-        let [read, _] = commands::read(&self.keys.forgotten());
+        let read = commands::read(&self.keys.forgotten());
         let replies = timeout(self.budget, connection.run(vec![read])).await.map_err(|_| Fault::Slow)?;
-        let time = commands::forgotten_until(replies.first().unwrap_or(&Err(Fault::Failed)))?;
-        self.forget_until(time);
+        let missing = Err(Fault::Failed);
+        for message in commands::forgotten(replies.first().unwrap_or(&missing))? {
+            if let Some((what, time)) = self.keys.read_message(message) {
+                self.forget(what, time);
+            }
+        }
         Ok(())
     }
 
-    /// Everything until `time` is forgotten here too.
-    fn forget_until(&self, time: u64) {
+    /// What was forgotten at `time` is forgotten here too, unless it was before.
+    fn forget(&self, what: Invalidation, time: u64) {
         // A time in the future would switch the cache off.
         let is_past = time <= self.clock.now().saturating_add(CLOCK_SKEW);
-        if is_past && self.forgotten_until.fetch_max(time, Ordering::Relaxed) < time {
-            (self.listener)(Invalidation::AllUntil(time));
+        if is_past && self.forgotten.note(what, time) {
+            (self.listener)(what);
         }
+    }
+
+    /// Somebody has just invalidated something.
+    fn hear(&self, message: &[u8]) {
+        let Some((what, time)) = self.keys.read_message(message) else { return };
+        self.counters.invalidated();
+        if let Invalidation::AllUntil(_) = what {
+            return self.forget(what, time);
+        }
+        // What this process has learnt by now is older, even if its clock is ahead.
+        let now = self.clock.now();
+        self.forgotten.note(what, time.clamp(now, now.saturating_add(CLOCK_SKEW)));
+        (self.listener)(what);
     }
 
     /// Works with a connection until it is gone. Says for how many milliseconds it held.
@@ -158,6 +178,11 @@ impl Shared {
     async fn beat(&self, connection: &Connection) {
         loop {
             sleep(HEARTBEAT).await;
+            // The name may lead to another server by now: after a switch the old primary lives on as a replica. Until
+            // there is a new connection, this one is read.
+            if self.takes_no_writes.swap(false, Ordering::Relaxed) {
+                return;
+            }
             if let Err(why) = self.probe(connection).await {
                 self.counters.failed(why);
                 self.circuit.away(why, self.clock.now());
@@ -193,23 +218,29 @@ impl Shared {
         for reply in replies {
             match reply.and_then(|answer| commands::wrote(&answer)) {
                 Ok(is_newest) => self.counters.wrote(is_newest),
-                Err(fault) => self.write_failed(fault, now),
+                Err(fault) => self.write_failed(self.circuit.number(), fault),
             }
         }
     }
 
-    fn write_failed(&self, fault: Fault, now: u64) {
+    /// What writes was refused or got lost. Reading is given up for it only when it says something about reading.
+    pub(super) fn write_failed(&self, number: u64, fault: Fault) {
         self.counters.failed(fault);
-        // One server that takes no writes is still worth reading.
-        let is_to_stay = fault == Fault::Replica && self.connector.is_standalone();
-        if fault.is_of_the_connection() && !is_to_stay {
-            self.circuit.failed(fault, now);
+        if fault == Fault::Replica && self.connector.is_standalone() {
+            // It is still worth reading, see `beat`.
+            self.takes_no_writes.store(true, Ordering::Relaxed);
+        } else if fault.is_of_the_connection() {
+            self.circuit.failed(number, fault, self.clock.now());
         }
     }
 
     /// The commands that write an answer: the fresh copy and the stale one, as long as they are not past their time.
     fn copies(&self, job: &Job, now: u64) -> Vec<Cmd> {
         let Job::Write { key, evidence } = job else { return Vec::new() };
+        if self.forgotten.covers(*key, evidence.checked_at) {
+            self.counters.dropped();
+            return Vec::new();
+        }
         let text = entry::write(evidence);
         let age = now.saturating_sub(evidence.checked_at);
         let fresh = self.jittered(self.ttl, JITTER_SHARE).saturating_sub(age);
@@ -222,26 +253,29 @@ impl Shared {
     }
 
     async fn invalidate(&self, connection: &Connection, what: Invalidation) -> Result<(), Fault> {
-        let mut commands = match what {
+        let now = self.clock.now();
+        let time = if let Invalidation::AllUntil(time) = what { time } else { now };
+        self.forgotten.note(what, time);
+        let message = self.keys.message(what, now);
+        let deleted = within_patience(connection.run(self.forgetting(what, &message))).await;
+        // Last, so that whoever hears of it finds nothing in Redis any more; and whatever happened, because those who
+        // hear of it do not believe what is left.
+        let told =
+            within_patience(connection.run(vec![commands::publish(&self.keys.channel(), &message)])).await;
+        deleted.and(told).inspect_err(|fault| self.counters.failed(*fault))
+    }
+
+    /// The commands that delete it, and keep that it was for those who come later.
+    fn forgetting(&self, what: Invalidation, message: &str) -> Vec<Cmd> {
+        let keys = match what {
             Invalidation::Key(key) => {
-                let keys = self.keys.all_fresh(key).into_iter().chain([self.keys.stale(key)]);
-                keys.map(|key| commands::delete(&key)).collect()
+                self.keys.all_fresh(key).into_iter().chain([self.keys.stale(key)]).collect()
             }
-            Invalidation::AllUntil(time) => {
-                self.forgotten_until.fetch_max(time, Ordering::Relaxed);
-                let lifetime = self.ttl.saturating_add(self.stale);
-                vec![commands::forget_until(&self.keys.forgotten(), time, lifetime)]
-            }
+            Invalidation::AllUntil(_) => Vec::new(),
         };
-        let run = async {
-            let deleted: Result<Vec<_>, Fault> = connection.run(commands).await.into_iter().collect();
-            deleted?;
-            // Last, so that whoever hears of it finds nothing in Redis any more.
-            commands = vec![commands::publish(&self.keys.channel(), &self.keys.message(what))];
-            connection.run(commands).await.pop().unwrap_or(Err(Fault::Failed))
-        };
-        let outcome = timeout(PATIENCE, run).await.unwrap_or(Err(Fault::Slow));
-        outcome.map(|_| ()).inspect_err(|fault| self.counters.failed(*fault))
+        let lifetime = self.ttl.saturating_add(self.stale);
+        let kept = commands::forget(&self.keys.forgotten(), message, lifetime);
+        keys.iter().map(|key| commands::delete(key)).chain([kept]).collect()
     }
 
     pub(super) fn take_notice(&self) -> Option<Notice> {
@@ -276,13 +310,19 @@ impl Shared {
         }
     }
 
-    /// Why a look-up brought nothing.
-    pub(super) fn look_up_failed(&self, skip: Skip) {
+    /// Why a look-up brought nothing that began with the connection of that number.
+    pub(super) fn look_up_failed(&self, number: u64, skip: Skip) {
         self.counters.skipped(skip);
         if let Skip::Failed(fault) = skip {
-            self.circuit.failed(fault, self.clock.now());
+            self.circuit.failed(number, fault, self.clock.now());
         }
     }
+}
+
+/// The first failure of commands that are run, and none of them that takes too long.
+async fn within_patience(run: impl Future<Output = Vec<Result<Value, Fault>>>) -> Result<(), Fault> {
+    let replies = timeout(PATIENCE, run).await.map_err(|_| Fault::Slow)?;
+    replies.into_iter().try_for_each(|reply| reply.map(|_| ()))
 }
 
 /// What a connection says by itself. It does not keep what it speaks to alive.
@@ -292,18 +332,7 @@ fn hear(shared: &Weak<Shared>, number: u64, is_single: bool, push: PushInfo) -> 
         // A cluster replaces the connections to its nodes by itself.
         PushKind::Disconnection if is_single => shared.circuit.lost(number, shared.clock.now()),
         PushKind::Message => {
-            let message = Msg::from_push_info(push).ok_or(())?;
-            match shared.keys.read_message(message.get_payload_bytes()) {
-                Some(Invalidation::AllUntil(time)) => {
-                    shared.counters.invalidated();
-                    shared.forget_until(time);
-                }
-                Some(key) => {
-                    shared.counters.invalidated();
-                    (shared.listener)(key);
-                }
-                None => {}
-            }
+            shared.hear(Msg::from_push_info(push).ok_or(())?.get_payload_bytes());
         }
         _ => {}
     }

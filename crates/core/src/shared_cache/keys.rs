@@ -52,7 +52,7 @@ impl Keys {
         format!("{}ip-risk:budget:{}:{name}", self.prefix, period.as_str())
     }
 
-    /// Holds the time until which everything is forgotten.
+    /// Holds what was forgotten, for those who were not there.
     pub(super) fn forgotten(&self) -> String {
         format!("{}ip-risk-forgotten", self.prefix)
     }
@@ -62,25 +62,28 @@ impl Keys {
         format!("{}ip-risk-invalidations", self.prefix)
     }
 
-    /// An invalidation as it is published: `203.0.113.7`, `2606:4700::/64`, or `until 1770000000000`.
-    pub(super) fn message(&self, invalidation: Invalidation) -> String {
+    /// An invalidation made at `now` as it is published and kept: `203.0.113.7 1770000000000`,
+    /// `2606:4700::/64 1770000000000`, or `until 1770000000000`.
+    pub(super) fn message(&self, invalidation: Invalidation, now: u64) -> String {
         match invalidation {
-            Invalidation::Key(key) => self.text(key),
+            Invalidation::Key(key) => format!("{} {now}", self.text(key)),
             Invalidation::AllUntil(time) => format!("until {time}"),
         }
     }
 
-    /// What a message says, unless it is none of ours.
-    pub(super) fn read_message(&self, message: &[u8]) -> Option<Invalidation> {
-        let text = str::from_utf8(message).ok().filter(|text| text.len() <= 64)?;
-        if let Some(time) = text.strip_prefix("until ") {
-            return time.parse().ok().map(Invalidation::AllUntil);
+    /// What a message says, and of what time, unless it is none of ours.
+    pub(super) fn read_message(&self, message: &[u8]) -> Option<(Invalidation, u64)> {
+        let text = str::from_utf8(message).ok().filter(|text| text.len() <= 80)?;
+        let (what, time) = text.split_once(' ')?;
+        let time = time.parse().ok()?;
+        if what == "until" {
+            return Some((Invalidation::AllUntil(time), time));
         }
-        let (address, length) = text.split_once('/').unzip();
-        let address = Address::parse(address.unwrap_or(text))?;
+        let (address, length) = what.split_once('/').unzip();
+        let address = Address::parse(address.unwrap_or(what))?;
         // Networks of another length are keys of somebody else.
         let is_ours = length.is_none_or(|length| length == self.ipv6_prefix.to_string());
-        is_ours.then(|| Invalidation::Key(address.cache_key(self.ipv6_prefix)))
+        is_ours.then(|| (Invalidation::Key(address.cache_key(self.ipv6_prefix)), time))
     }
 }
 
@@ -116,11 +119,23 @@ mod tests {
             Invalidation::Key(key("2606:4700::1")),
             Invalidation::AllUntil(7),
         ] {
-            assert_eq!(keys.read_message(keys.message(said).as_bytes()), Some(said));
+            assert_eq!(keys.read_message(keys.message(said, 7).as_bytes()), Some((said, 7)));
         }
-        for text in
-            ["", "all", "until", "until x", "until -1", "2606:4700::/56", "8.8.8.8/", "\u{fffd}", "8.8.8"]
-        {
+        for text in [
+            "",
+            "all",
+            "until",
+            "until x",
+            "until -1",
+            "8.8.8.8",
+            "8.8.8.8 ",
+            "8.8.8.8 x",
+            "8.8.8.8 1 2",
+            "2606:4700::/56 7",
+            "8.8.8.8/ 7",
+            "\u{fffd} 7",
+            "8.8.8 7",
+        ] {
             assert_eq!(keys.read_message(text.as_bytes()), None, "`{text}`");
         }
         assert_eq!(keys.read_message(&[0xff; 9]), None);

@@ -9,16 +9,22 @@ use crate::shared_cache::fault::Fault;
 
 /// Gives out up to `count`, as long as no more than `ceiling` is given out in all. Runs as a whole, on one hash; its field
 /// `total` says what was given out, and each process has a field with its last request, so that one that is sent again
-/// gets the same answer.
+/// gets the same answer. What is there and is none of this counts as forgotten, and whoever asks says what it knows.
 ///
 /// Arguments: `count`, `ceiling`, `known`, `holder`, `sequence`, `kept`.
 const LEASE: &str = r"
-local last = redis.call('HGET', KEYS[1], ARGV[4])
+local last = redis.pcall('HGET', KEYS[1], ARGV[4])
+if type(last) == 'table' then
+  if not string.find(last.err, '^WRONGTYPE') then return last end
+  redis.call('DEL', KEYS[1])
+  last = false
+end
 if last then
   local sequence, granted, total = string.match(last, '^(%d+) (%d+) (%d+)$')
   if sequence == ARGV[5] then return { tonumber(granted), tonumber(total) } end
 end
-local total = math.max(tonumber(redis.call('HGET', KEYS[1], 'total') or '0') or 0, tonumber(ARGV[3]))
+local kept = string.match(redis.call('HGET', KEYS[1], 'total') or '', '^%d+$')
+local total = math.max(kept and #kept < 16 and tonumber(kept) or 0, tonumber(ARGV[3]))
 local granted = math.max(0, math.min(tonumber(ARGV[1]), tonumber(ARGV[2]) - total))
 local after = string.format('%.0f', total + granted)
 redis.call('HSET', KEYS[1], 'total', after,
@@ -28,12 +34,15 @@ return { granted, total + granted }";
 
 impl Ledger for SharedCache {
     async fn take(&self, request: &LeaseRequest) -> Option<Lease> {
+        let number = self.shared.circuit.number();
         let key = self.shared.keys.budget(request.period, &request.name);
-        let replies = self.run(vec![lease(&key, request)]).await;
+        let replies = self.run(vec![lease(&key, request)], 1).await;
         let lease = replies.and_then(|replies| read(&replies));
         match lease {
-            Ok(_) => self.shared.circuit.succeeded(),
-            Err(skip) => self.shared.look_up_failed(skip),
+            Ok(_) => self.shared.circuit.succeeded(number),
+            // A user who may not write, or a full server, is no reason not to read.
+            Err(Skip::Failed(fault)) => self.shared.write_failed(number, fault),
+            Err(Skip::NotAsked) => self.shared.counters.skipped(Skip::NotAsked),
         }
         lease.ok()
     }

@@ -368,7 +368,7 @@ fn what_is_forgotten_is_asked_for_again() {
 #[test]
 fn many_addresses_keep_their_order_and_duplicates_cost_once() {
     runtime().block_on(async {
-        let world = World::new(json!({})).await;
+        let world = World::new(json!({ "batch": { "waitMs": 500 } })).await;
         for score in 0..=100 {
             world.server.answer(&address(score.into()), Reply::score(score));
         }

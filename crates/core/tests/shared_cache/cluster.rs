@@ -21,13 +21,13 @@ const OPTIONS: [&str; 8] = [
 ];
 const SLOTS: [&str; 3] = ["0 5460", "5461 10922", "10923 16383"];
 
-struct Cluster {
+pub(crate) struct Cluster {
     /// The first three were made primaries, the others their replicas in the same order.
     nodes: Vec<Server>,
 }
 
 impl Cluster {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let nodes: Vec<_> = (0..6).map(|_| Server::start(&OPTIONS)).collect();
         for (node, slots) in nodes.iter().zip(SLOTS) {
             node.run::<()>(&format!("CLUSTER ADDSLOTSRANGE {slots}"));
@@ -63,7 +63,7 @@ impl Cluster {
         });
     }
 
-    fn redis(&self) -> Value {
+    pub(crate) fn redis(&self) -> Value {
         json!({ "urls": [self.nodes[0].url(), self.nodes[5].url()], "cluster": true })
     }
 }
@@ -128,6 +128,35 @@ async fn a_cluster_that_is_not_there_costs_its_budget_and_then_nothing() {
     assert!(matches!(world.stats().state, CacheState::Away { .. }));
     cluster.nodes.iter_mut().for_each(Server::restart);
     world.until("it is back", |stats| matches!(stats.state, CacheState::Connected { .. })).await;
+}
+
+/// Which primary has the slot of this key.
+fn place(node: &Server, key: &str) -> usize {
+    match node.run::<u64>(&format!("CLUSTER KEYSLOT {key}")) {
+        0..=5_460 => 0,
+        5_461..=10_922 => 1,
+        _ => 2,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_hangs_hides_nothing_that_is_elsewhere() {
+    let cluster = Cluster::start();
+    let first = &cluster.nodes[0];
+    let world = World::with_budget(&cluster.redis(), 600);
+    let address = addresses()
+        .find(|address| {
+            let mapped = place(first, &format!("ip-risk:::ffff:{address}"));
+            place(first, &format!("ip-risk:{address}")) == 0 && mapped == 1
+        })
+        .unwrap();
+    world.put(&address, 42, world.now()).await;
+    cluster.nodes[1].pause();
+    // Before its replica takes over.
+    let began = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(world.fresh(&address).await, Ok(Some(42)), "{:?}", began.elapsed());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

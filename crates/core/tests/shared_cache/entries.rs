@@ -1,14 +1,16 @@
 //! What is stored, and what is believed of what is there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use ip_risk_core::clock::{Clock, SystemClock};
 use ip_risk_core::evidence::{Answer, Evidence, Provider};
-use ip_risk_core::shared_cache::{CacheState, Invalidation, Unusable};
+use ip_risk_core::shared_cache::{CacheState, Invalidation, SharedCache, Unusable};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::server::Server;
-use crate::world::{BUDGET_AND_NOISE, MINUTE, World, key};
+use crate::world::{BUDGET_AND_NOISE, MINUTE, World, cache_options, key, redis_options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_look_up_waits_for_the_connection_and_finds_what_another_process_wrote() {
@@ -51,15 +53,17 @@ async fn an_answer_becomes_a_fresh_copy_and_a_stale_one() {
 async fn copies_that_are_made_together_do_not_end_together() {
     let server = Server::start(&[]);
     let world = World::of(&server);
-    for host in 0..20 {
-        world.clock.advance(1);
-        world.put(&format!("9.9.9.{host}"), 1, world.now()).await;
+    world.until_connected().await;
+    for host in 0..100 {
+        world.cache.put(key(&format!("9.9.9.{host}")), &World::evidence(1, world.now()));
     }
-    let mut lifetimes: Vec<_> =
-        (0..20).map(|host| server.run::<u64>(&format!("PTTL ip-risk:9.9.9.{host}")) / 1_000).collect();
-    assert!(lifetimes.iter().all(|seconds| (268..=300).contains(seconds)), "{lifetimes:?}");
-    lifetimes.sort_unstable();
-    assert!(lifetimes[19] - lifetimes[0] > 10, "{lifetimes:?}");
+    world.until("they are written", |stats| stats.written == 200).await;
+    let mut ending = [0; 301];
+    for host in 0..100 {
+        ending[server.run::<usize>(&format!("PTTL ip-risk:9.9.9.{host}")) / 1_000] += 1;
+    }
+    assert_eq!(ending[268..].iter().sum::<usize>(), 100, "{ending:?}");
+    assert!(ending.iter().all(|count| *count < 20), "{ending:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +100,10 @@ async fn entries_of_the_tutorial_are_read_in_both_spellings_and_dated_by_their_l
     assert_eq!(world.fresh("9.9.9.9").await, Ok(None));
     server.run::<()>("SET ip-risk:9.9.9.10 {\"threat_score\":0}");
     assert_eq!(world.fresh("9.9.9.10").await, Ok(None));
-    assert_eq!(world.stats().unusable, [(Unusable::Undated, 2)]);
+    // It writes no stale ones.
+    server.set("ip-risk-stale:8.8.8.8", entry, 2 * MINUTE);
+    assert_eq!(world.stale("8.8.8.8").await, Ok(None));
+    assert_eq!(world.stats().unusable, [(Unusable::Undated, 3)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,6 +204,34 @@ async fn an_old_answer_never_overwrites_a_newer_one() {
     assert_eq!(world.fresh("8.8.4.4").await, Ok(Some(30)));
 }
 
+/// A clock that is ten minutes behind.
+#[derive(Debug)]
+struct Behind;
+
+impl Clock for Behind {
+    fn now(&self) -> u64 {
+        SystemClock.now() - 10 * MINUTE
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_behind_overwrites_nothing_newer() {
+    let server = Server::start(&[]);
+    let world = World::of(&server);
+    world.put("8.8.8.8", 42, world.now()).await;
+    let redis = redis_options(&json!({ "url": server.url(), "timeoutMs": 5_000 }));
+    let behind =
+        SharedCache::new(&redis, &cache_options(), None, Arc::new(Behind), Box::new(|_| ())).unwrap();
+    behind.put(key("8.8.8.8"), &World::evidence(1, Behind.now()));
+    behind.put(key("8.8.4.4"), &World::evidence(1, Behind.now()));
+    while behind.stats().written != 2 || behind.stats().outdated != 2 {
+        assert_eq!((behind.stats().dropped, behind.stats().failures), (0, Vec::new()));
+        assert!(behind.stats().written <= 2, "{:?}", behind.stats());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(world.fresh("8.8.8.8").await, Ok(Some(42)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_forgotten_by_all_who_share_the_server() {
     let server = Server::start(&[]);
@@ -237,9 +272,14 @@ async fn everything_is_forgotten_also_by_those_who_come_later() {
     one.put("8.8.8.8", 43, time + 1).await;
     assert_eq!(late.fresh("8.8.8.8").await, Ok(Some(43)));
     // A time in the future, whoever wrote it, forgets nothing.
-    server.set("ip-risk-forgotten", time + 10 * MINUTE, MINUTE);
-    server.run::<()>(&format!("PUBLISH ip-risk-invalidations until_{}", time + 10 * MINUTE));
-    assert_eq!(World::of(&server).fresh("8.8.8.8").await, Ok(Some(43)));
+    server.set("ip-risk-forgotten", format!("until {}\n", time + 10 * MINUTE), MINUTE);
+    let mut publish = redis::cmd("PUBLISH");
+    publish.arg("ip-risk-invalidations").arg(format!("until {}", time + 10 * MINUTE));
+    publish.exec(&mut server.connect()).unwrap();
+    late.until("it has heard", |stats| stats.invalidations == 1).await;
+    for world in [&late, &World::of(&server)] {
+        assert_eq!(world.fresh("8.8.8.8").await, Ok(Some(43)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

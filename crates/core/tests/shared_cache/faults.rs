@@ -1,9 +1,13 @@
 //! What every fault of Redis costs, and how it passes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use ip_risk_core::shared_cache::{CacheState, Fault, Invalidation, SharedCacheStats, Skip};
 use serde_json::json;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use crate::server::{Server, free_port};
@@ -120,7 +124,7 @@ async fn a_wrong_password() {
         command.exec(&mut connection).unwrap();
     };
     user(
-        "on >right ~ip-risk* &ip-risk-invalidations -@all +getrange +pttl +eval +set +del +publish +subscribe",
+        "on >right ~ip-risk* &ip-risk-invalidations -@all +getrange +pttl +eval +time +set +del +publish +subscribe",
     );
     let world = World::hasty(&json!(format!("redis://checker:wr%6Fng@127.0.0.1:{}", server.port)));
     let (times, longest) = world.until_given_up().await;
@@ -134,6 +138,30 @@ async fn a_wrong_password() {
     world.cache.invalidate(Invalidation::Key(key("8.8.8.8"))).await.unwrap();
     world.until("it has heard", |stats| stats.invalidations == 1).await;
     assert!(!world.stats().is_deaf && world.stats().failures.iter().all(|(why, _)| *why == Fault::Refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recipe_for_users_is_all_that_is_needed_with_a_database_too() {
+    const RECIPE: &str = "on >pass ~shop:ip-risk* &shop:ip-risk-invalidations -@all \
+                          +getrange +pttl +eval +time +set +del +publish +subscribe";
+    let server = Server::start(&[]);
+    let url = format!("redis://checker:pass@127.0.0.1:{}", server.port);
+    let redis = |url: &str| json!({ "url": url, "keyPrefix": "shop:" });
+    let works = async |world: World| {
+        world.put("8.8.8.8", 42, world.now()).await;
+        assert_eq!(world.fresh("8.8.8.8").await, Ok(Some(42)));
+        world.cache.invalidate(Invalidation::Key(key("8.8.8.8"))).await.unwrap();
+        world.until("it has heard", |stats| stats.invalidations == 1).await;
+        assert_eq!((world.stats().failures, world.stats().is_deaf), (Vec::new(), false));
+    };
+    server.run::<()>(&format!("ACL SETUSER checker {RECIPE}"));
+    works(World::new(&redis(&url))).await;
+    let numbered = format!("{url}/2");
+    let world = World::new(&redis(&numbered));
+    world.until_given_up().await;
+    assert_eq!(why(&world), Some(Fault::Refused), "it says what to look for");
+    server.run::<()>("ACL SETUSER checker +select");
+    works(World::new(&redis(&numbered))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,4 +210,52 @@ async fn a_replica_is_read_though_it_takes_no_writes() {
     }
     world.until("they were refused", |stats| stats.failures == [(Fault::Replica, 40)]).await;
     assert_eq!(world.stats().connections, 1);
+}
+
+/// A name that leads to the server that it is given, for new connections.
+struct Name {
+    port: u16,
+    leads_to: Arc<AtomicU16>,
+}
+
+impl Name {
+    async fn of(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let leads_to = Arc::new(AtomicU16::new(server.port));
+        let to = Arc::clone(&leads_to);
+        tokio::spawn(async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                let mut to = TcpStream::connect(("127.0.0.1", to.load(Ordering::Relaxed))).await.unwrap();
+                tokio::spawn(async move { copy_bidirectional(&mut from, &mut to).await });
+            }
+        });
+        Self { port, leads_to }
+    }
+}
+
+#[tokio::test]
+async fn a_primary_that_became_a_replica_is_left_when_its_name_leads_elsewhere() {
+    let (old, new) = (Server::start(&[]), Server::start(&[]));
+    let name = Name::of(&old).await;
+    let world = World::new(&json!(format!("redis://127.0.0.1:{}", name.port)));
+    world.put("8.8.8.8", 42, world.now()).await;
+    old.run::<()>(&format!("REPLICAOF 127.0.0.1 {}", new.port));
+    name.leads_to.store(new.port, Ordering::Relaxed);
+    world.cache.put(key("8.8.4.4"), &World::evidence(1, world.now()));
+    world.until("it is refused", |stats| stats.failures == [(Fault::Replica, 2)]).await;
+    assert_eq!(world.stats().connections, 1);
+    // Fifteen seconds pass.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(16)).await;
+    tokio::time::resume();
+    world.until("it has connected again", |stats| stats.connections == 2).await;
+    world.put("8.8.4.4", 7, world.now()).await;
+    assert!(new.get("ip-risk:8.8.4.4").is_some());
+    // Only those who are refused do so.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(16)).await;
+    tokio::time::resume();
+    world.put("8.8.4.4", 8, world.now()).await;
+    assert_eq!(world.stats().connections, 2);
 }

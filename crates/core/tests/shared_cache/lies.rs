@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::fake::{Behaviour, Fake};
-use crate::world::{BUDGET_AND_NOISE, World};
+use crate::world::{BUDGET_AND_NOISE, World, key};
 
 const SLOW: Behaviour = Behaviour::Late(Duration::from_millis(120));
 
@@ -107,4 +107,26 @@ async fn a_server_before_redis_6_is_named_as_such() {
         "{:?}",
         world.stats()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_redis_6_says_of_a_script_is_understood() {
+    let inside = |code: &str| -> &'static str {
+        let error =
+            format!("ERR Error running script (call to f_0a1b): @user_script:8: @user_script: 8: -{code} no");
+        error.leak()
+    };
+    for (code, expected) in [
+        ("OOM", Fault::Full),
+        ("MISCONF", Fault::Full),
+        ("READONLY", Fault::Replica),
+        ("NOPERM", Fault::Refused),
+    ] {
+        let fake = Fake::start(Behaviour::Empty).await;
+        let world = World::new(&json!(fake.url()));
+        world.until_connected().await;
+        fake.behave(Behaviour::Error(inside(code)));
+        world.cache.put(key("8.8.8.8"), &World::evidence(1, world.now()));
+        world.until("it is refused", |stats| stats.failures == [(expected, 2)]).await;
+    }
 }

@@ -13,6 +13,8 @@ mod cluster;
 mod entries;
 mod fake;
 mod faults;
+mod invalidations;
+mod ledger;
 mod lies;
 mod reading;
 mod sentinel;

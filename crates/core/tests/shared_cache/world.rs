@@ -37,8 +37,14 @@ pub(crate) fn redis_options(redis: &Value) -> RedisOptions {
     options::read(&json!({ "redis": redis }), None).unwrap().unwrap()
 }
 
+fn with_budget(redis: &Value, budget: u64) -> Value {
+    let mut redis = if redis.is_string() { json!({ "url": redis }) } else { redis.clone() };
+    redis["timeoutMs"] = json!(budget);
+    redis
+}
+
 /// How long evidence is kept where nothing is written.
-fn cache_options() -> CacheOptions {
+pub(crate) fn cache_options() -> CacheOptions {
     let written = json!({ "apiKey": "test-key" });
     CheckerOptions::read(&written, Surroundings::default()).unwrap().engine.cache
 }
@@ -50,9 +56,12 @@ impl World {
     }
 
     pub(crate) fn with_roots(redis: &Value, extra_roots: Option<&str>) -> Self {
-        let mut redis = if redis.is_string() { json!({ "url": redis }) } else { redis.clone() };
-        redis["timeoutMs"] = json!(5_000);
-        Self::make(&redis, extra_roots)
+        Self::make(&with_budget(redis, 5_000), extra_roots)
+    }
+
+    /// With a budget of so many milliseconds.
+    pub(crate) fn with_budget(redis: &Value, budget: u64) -> Self {
+        Self::make(&with_budget(redis, budget), None)
     }
 
     /// With the budget of everybody, so that look-ups can fail on a busy machine: see `until_found`.
