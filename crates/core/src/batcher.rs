@@ -5,6 +5,7 @@
 //! own: a slow one delays nobody who is not in it.
 
 use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -18,18 +19,22 @@ use crate::options::BatchOptions;
 use crate::pace::Pace;
 use crate::security_api::bulk::{BulkFailure, Outcome, Reply};
 
-/// The calls to the provider. Each ends by itself, at the deadline at the latest.
+/// The calls to the provider. Each ends by itself, at `until` at the latest.
 pub(crate) trait Calls: Send + Sync + 'static {
     /// Asks about one address.
-    fn single(&self, address: Address) -> impl Future<Output = Reply> + Send;
+    fn single(&self, address: Address, until: Instant) -> impl Future<Output = Reply> + Send;
 
     /// Asks about several addresses at once. There are as many outcomes as addresses, in their order. Also says how many
     /// credits that cost.
     fn bulk(
         &self,
         addresses: &[Address],
+        until: Instant,
     ) -> impl Future<Output = (Result<Vec<Outcome>, BulkFailure>, u64)> + Send;
 }
+
+/// In a rush one look-up in so many goes alone, as long as there is nothing to compare bulk calls with.
+const CONTROL_INTERVAL: u64 = 100;
 
 /// Decides for each look-up whether it goes alone or with others.
 ///
@@ -45,6 +50,8 @@ pub(crate) struct Batcher<C> {
     gathering: Mutex<Gathering>,
     size: CallSize,
     pace: Pace,
+    /// How many look-ups came in a rush.
+    in_a_rush: AtomicU64,
 }
 
 /// The batch that is still gathering.
@@ -59,6 +66,8 @@ struct Gathering {
 #[derive(Debug)]
 struct Waiter {
     address: Address,
+    /// When the answer is of no use any more.
+    until: Instant,
     answer: oneshot::Sender<Reply>,
     permit: OwnedSemaphorePermit,
 }
@@ -98,27 +107,29 @@ impl<C: Calls> Batcher<C> {
             gathering: Mutex::default(),
             size: CallSize::new(options.size),
             pace,
+            in_a_rush: AtomicU64::new(0),
             options,
         }
     }
 
-    /// Asks about `address`, alone or with others. Takes as long as the call, and at most [`BatchOptions::wait`] more; a
-    /// call that is too large for the provider is made again in parts. Runs on a tokio runtime.
+    /// Asks about `address`, alone or with others, until `until`. Takes as long as the call, and at most
+    /// [`BatchOptions::wait`] more; a call that is too large for the provider is made again in parts. Runs on a tokio
+    /// runtime.
     ///
     /// Dropping the future gives this address up, and disturbs no other.
     ///
     /// [`Code::Overloaded`] when too much is under way, [`Code::Internal`] when the call panicked or the runtime ended.
-    pub(crate) async fn submit(self: &Arc<Self>, address: Address) -> Reply {
+    pub(crate) async fn submit(self: &Arc<Self>, address: Address, until: Instant) -> Reply {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             return Reply::free(Code::Overloaded);
         };
         if !self.is_worth_waiting() {
-            let reply = self.ask_alone(address).await;
+            let reply = self.ask_alone(address, until).await;
             drop(permit);
             return reply;
         }
         let (answer, reply) = oneshot::channel();
-        self.gather(Waiter { address, answer, permit });
+        self.gather(Waiter { address, until, answer, permit });
         // Dropped without an answer: the task with the batch panicked, or its runtime ended.
         reply.await.unwrap_or_else(|_| Reply::unknown(Code::Internal))
     }
@@ -126,8 +137,15 @@ impl<C: Calls> Batcher<C> {
     /// Whether enough others are under way, and bulk calls do well.
     fn is_worth_waiting(&self) -> bool {
         let under_way = self.most - self.permits.available_permits();
+        let now = self.clock.now();
         // The one that asks is among them.
-        under_way > self.options.threshold && !self.pace.is_off(self.clock.now())
+        under_way > self.options.threshold && !self.pace.is_off(now) && !self.is_control(now)
+    }
+
+    /// Whether this one, in a rush, shows how long a single call takes now.
+    fn is_control(&self, now: u64) -> bool {
+        let number = self.in_a_rush.fetch_add(1, Ordering::Relaxed) + 1;
+        number.is_multiple_of(CONTROL_INTERVAL) && self.pace.lacks_singles(now)
     }
 
     fn size(&self) -> usize {
@@ -177,7 +195,8 @@ impl<C: Calls> Batcher<C> {
         }
         let addresses: Vec<Address> = batch.iter().map(|waiter| waiter.address).collect();
         let began = Instant::now();
-        let (answered, charged) = self.calls.bulk(&addresses).await;
+        let until = batch.iter().map(|waiter| waiter.until).max().unwrap_or(began);
+        let (answered, charged) = self.calls.bulk(&addresses, until).await;
         let now = self.clock.now();
         match &answered {
             Ok(outcomes) if outcomes.iter().any(Result::is_ok) => self.pace.bulk_took(began.elapsed(), now),
@@ -192,29 +211,39 @@ impl<C: Calls> Batcher<C> {
                 self.size.refused(batch.len(), now);
                 self.send(batch);
             }
-            Err(BulkFailure::Failed(code)) if is_refusal(code) => self.ask_each_alone(batch),
-            Err(BulkFailure::Failed(code)) => {
-                let outcomes = vec![Err(code); batch.len()];
-                answer_in_order(batch, outcomes, charged);
+            Err(BulkFailure::Failed(code @ (Code::KeyRefused | Code::KeyForbidden))) => {
+                self.ask_one_and_then_the_others(batch, code).await;
             }
+            Err(BulkFailure::Failed(code)) if is_refusal(code) => self.ask_each_alone(batch),
+            Err(BulkFailure::Failed(code)) => fail(batch, code, charged),
         }
+    }
+
+    /// A plan may lack bulk calls alone. Whether the key itself is refused is true for everybody, so one call is enough
+    /// to see it.
+    async fn ask_one_and_then_the_others(self: &Arc<Self>, mut batch: Vec<Waiter>, code: Code) {
+        let Some(one) = batch.pop() else { return };
+        let reply = self.ask_alone(one.address, one.until).await;
+        let is_refused = reply.outcome.as_ref().is_err_and(|failure| *failure == code);
+        one.answer(reply);
+        if is_refused { fail(batch, code, 0) } else { self.ask_each_alone(batch) }
     }
 
     fn ask_each_alone(self: &Arc<Self>, batch: Vec<Waiter>) {
         for waiter in batch {
             let batcher = Arc::clone(self);
             tokio::spawn(async move {
-                let reply = batcher.ask_alone(waiter.address).await;
+                let reply = batcher.ask_alone(waiter.address, waiter.until).await;
                 waiter.answer(reply);
             });
         }
     }
 
-    async fn ask_alone(&self, address: Address) -> Reply {
+    async fn ask_alone(&self, address: Address, until: Instant) -> Reply {
         let began = Instant::now();
-        let reply = self.calls.single(address).await;
+        let reply = self.calls.single(address, until).await;
         if matches!(reply.outcome, Ok(_) | Err(Code::Timeout)) {
-            self.pace.single_took(began.elapsed());
+            self.pace.single_took(began.elapsed(), self.clock.now());
         }
         reply
     }
@@ -231,6 +260,11 @@ fn is_refusal(code: Code) -> bool {
 /// Whether the next bulk call is likely to fail in the same way, while single ones may not.
 fn is_of_bulk(code: Code) -> bool {
     is_refusal(code) || matches!(code, Code::Malformed | Code::BodyTooLarge)
+}
+
+fn fail(batch: Vec<Waiter>, code: Code, charged: u64) {
+    let outcomes = vec![Err(code); batch.len()];
+    answer_in_order(batch, outcomes, charged);
 }
 
 /// Everybody gets an own part of what the call cost, as even as whole credits allow.

@@ -9,6 +9,7 @@ use reqwest::{Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Url, redire
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
 
 use crate::address::Address;
 use crate::error::{Code, Error};
@@ -18,9 +19,7 @@ use crate::secret::Secret;
 /// Many times the largest documented answer.
 const LARGEST_BODY: usize = 64 * 1024;
 /// How much one address adds to a bulk answer: four times the largest documented entry.
-const LARGEST_ENTRY: usize = 4 * 1024;
-/// However many addresses are asked about at once. Every answer about 10,000 of them fits.
-const LARGEST_BULK_BODY: usize = 16 * 1024 * 1024;
+const BODY_PER_ADDRESS: usize = 4 * 1024;
 /// A connection over HTTP/2 carries all calls, and a call that is given up leaves it open. One that has died without
 /// a word is found by these, and the next call makes a new one.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
@@ -71,7 +70,8 @@ impl Way<'_> {
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
+    /// Empty where the status says everything; a code where it could not be had.
+    pub(crate) body: Result<Vec<u8>, Code>,
     pub(crate) credits: Option<u64>,
     pub(crate) date: Option<String>,
     pub(crate) retry_after: Option<String>,
@@ -118,40 +118,57 @@ impl Http {
         Ok(Self { client, endpoint, bulk_endpoint, api_key: api_key.clone(), roots })
     }
 
-    /// `GET /v3/security` about `address`. Not bounded in time: the caller's deadline is.
-    pub(crate) async fn get(&self, address: Address) -> Result<Response, Code> {
+    /// `GET /v3/security` about `address`.
+    pub(crate) async fn get(&self, address: Address, until: Instant) -> Result<Response, Code> {
         let mut url = self.endpoint.clone();
         url.query_pairs_mut()
             .append_pair("apiKey", self.api_key.expose())
             .append_pair("ip", &address.to_string());
-        fetch(self.client.get(url), LARGEST_BODY).await
+        fetch(self.client.get(url), &[200, 404, 423], LARGEST_BODY, until).await
     }
 
-    /// `POST /v3/security-bulk` about `addresses`, in their order. Not bounded in time: the caller's deadline is. The
-    /// provider takes at most 50,000; how many is the caller's business.
-    pub(crate) async fn post_bulk(&self, addresses: &[Address]) -> Result<Response, Code> {
+    /// `POST /v3/security-bulk` about `addresses`, in their order. The answer may be as large as they deserve, so it is
+    /// the caller who bounds both: options and lists take at most 1,000.
+    pub(crate) async fn post_bulk(&self, addresses: &[Address], until: Instant) -> Result<Response, Code> {
         let mut url = self.bulk_endpoint.clone();
         url.query_pairs_mut().append_pair("apiKey", self.api_key.expose());
         let question = BulkQuestion { ips: addresses.iter().map(Address::to_string).collect() };
         let body = serde_json::to_vec(&question).map_err(|_| Code::Internal)?;
         let request = self.client.post(url).header("content-type", "application/json").body(body);
-        fetch(request, largest_bulk_body(addresses.len())).await
+        fetch(request, &[200], largest_bulk_body(addresses.len()), until).await
     }
 }
 
 fn largest_bulk_body(addresses: usize) -> usize {
-    addresses.saturating_mul(LARGEST_ENTRY).saturating_add(LARGEST_BODY).min(LARGEST_BULK_BODY)
+    addresses.saturating_mul(BODY_PER_ADDRESS).saturating_add(LARGEST_BODY)
 }
 
-/// Sends `request` and takes in an answer of at most `largest` bytes.
-async fn fetch(request: RequestBuilder, largest: usize) -> Result<Response, Code> {
-    let request = request.header("accept", "application/json");
-    let mut response = request.send().await.map_err(|error| classify(&error))?;
+/// Sends `request` and takes in what comes back until `until`.
+///
+/// The status stands, whatever becomes of the body: what was charged stays charged, and what was refused, refused. The
+/// body is read, up to `largest` bytes, where the status is one of those `with_body`; others say everything themselves.
+async fn fetch(
+    request: RequestBuilder,
+    with_body: &[u16],
+    largest: usize,
+    until: Instant,
+) -> Result<Response, Code> {
+    let sent = timeout_at(until, request.header("accept", "application/json").send()).await;
+    let response = sent.map_err(|_| Code::Timeout)?.map_err(|error| classify(&error))?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let credits = header("x-credits-charged").and_then(|value| value.trim().parse().ok());
     let date = header("date").map(str::to_owned);
     let retry_after = header("retry-after").map(str::to_owned);
     let (status, version) = (response.status().as_u16(), version_name(response.version()));
+    let body = if with_body.contains(&status) {
+        timeout_at(until, read_body(response, largest)).await.unwrap_or(Err(Code::Timeout))
+    } else {
+        Ok(Vec::new())
+    };
+    Ok(Response { status, body, credits, date, retry_after, version })
+}
+
+async fn read_body(mut response: reqwest::Response, largest: usize) -> Result<Vec<u8>, Code> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
         // Counted after decompression, so that a small body cannot become a large one.
@@ -160,7 +177,7 @@ async fn fetch(request: RequestBuilder, largest: usize) -> Result<Response, Code
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Response { status, body, credits, date, retry_after, version })
+    Ok(body)
 }
 
 fn version_name(version: reqwest::Version) -> &'static str {
@@ -269,6 +286,11 @@ mod tests {
         (http, served)
     }
 
+    /// Only a failing test waits so long.
+    fn patience() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
     fn addresses(count: u8) -> Vec<Address> {
         (0..count).map(|last| Address::parse(&format!("192.0.2.{last}")).unwrap()).collect()
     }
@@ -278,7 +300,7 @@ mod tests {
         let (http, served) = serve(b"[]".to_vec()).await;
         let mut asked = addresses(2);
         asked.push(Address::parse("2001:DB8:0::3").unwrap());
-        let response = http.post_bulk(&asked).await.unwrap();
+        let response = http.post_bulk(&asked, patience()).await.unwrap();
         let (head, body) = served.await.unwrap();
         assert!(
             head.starts_with("POST /below/v3/security-bulk?apiKey=top-secret-%26-key HTTP/1.1\r\n"),
@@ -290,24 +312,19 @@ mod tests {
         }
         assert_eq!(body, json!({ "ips": ["192.0.2.0", "192.0.2.1", "2001:db8::3"] }));
         assert_eq!((response.status, response.credits), (200, Some(4)));
-        assert_eq!(response.body, b"[]");
+        assert_eq!(response.body.unwrap(), b"[]");
     }
 
     #[tokio::test]
     async fn a_bulk_answer_may_be_as_large_as_its_question_deserves() {
         let fits = largest_bulk_body(3);
         let (http, _served) = serve(vec![b' '; fits]).await;
-        assert_eq!(http.post_bulk(&addresses(3)).await.unwrap().body.len(), fits);
+        let response = http.post_bulk(&addresses(3), patience()).await.unwrap();
+        assert_eq!(response.body.unwrap().len(), fits);
         let (http, _served) = serve(vec![b' '; fits + 1]).await;
-        assert_eq!(http.post_bulk(&addresses(3)).await.unwrap_err(), Code::BodyTooLarge);
-    }
-
-    #[test]
-    fn the_bound_of_a_bulk_answer_grows_with_the_question_and_ends() {
-        assert_eq!(largest_bulk_body(0), LARGEST_BODY);
-        assert_eq!(largest_bulk_body(100), LARGEST_BODY + 100 * LARGEST_ENTRY);
-        assert_eq!(largest_bulk_body(50_000), LARGEST_BULK_BODY);
-        assert_eq!(largest_bulk_body(usize::MAX), LARGEST_BULK_BODY);
+        let response = http.post_bulk(&addresses(3), patience()).await.unwrap();
+        assert_eq!((response.status, response.credits), (200, Some(4)), "they are known all the same");
+        assert_eq!(response.body.unwrap_err(), Code::BodyTooLarge);
     }
 
     #[tokio::test]
@@ -315,7 +332,7 @@ mod tests {
         let (http, served) = serve(Vec::new()).await;
         served.abort();
         assert!(served.await.is_err());
-        let error = http.post_bulk(&addresses(1)).await.unwrap_err();
+        let error = http.post_bulk(&addresses(1), patience()).await.unwrap_err();
         assert_eq!(format!("{error:?}"), "Connect");
         assert!(!format!("{http:?}").contains("top-secret"));
     }

@@ -129,11 +129,6 @@ impl EngineOptions {
     pub(crate) fn time_for_redis(&self) -> Duration {
         self.redis.as_ref().map_or(Duration::ZERO, |redis| redis.timeout)
     }
-
-    /// What a deadline leaves for the provider when Redis is asked before it and after it.
-    pub(crate) fn time_for_the_provider(&self) -> Duration {
-        self.deadline.saturating_sub(self.time_for_redis() * 2)
-    }
 }
 
 /// All options of one checker.

@@ -1,8 +1,9 @@
 //! Whether bulk calls are worth it: how long one who asks waits for the provider, in a bulk call and alone.
 //!
-//! Compared are the medians of recent calls, from the question to the answer. A bulk call counts whole, not divided by
-//! its addresses, because everybody in it waits for all of it. The few milliseconds in which a batch gathers do not
-//! count: they are ours, and bounded. Nor do calls that failed at once, which would look fast.
+//! Compared are the medians of calls of the same few seconds, because in a rush a provider may be slower for everybody;
+//! from the question to the answer. A bulk call counts whole, not divided by its addresses, because everybody in it waits
+//! for all of it. The few milliseconds in which a batch gathers do not count: they are ours, and bounded. Nor do calls
+//! that failed at once, which would look fast.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 /// For how many milliseconds bulk calls stay switched off.
 pub(crate) const OFF: u64 = 60_000;
+/// For how many milliseconds a time says something.
+const RECENT: u64 = 10_000;
 /// How many times are kept of each kind.
 const MOST_TIMES: usize = 32;
 /// How many a verdict needs of each kind, so that one slow call is none.
@@ -32,20 +35,22 @@ struct Inner {
     is_patient: bool,
 }
 
-/// The newest times of one kind.
+/// The newest times of one kind, each with when it was taken.
 #[derive(Debug, Default)]
-struct Times(VecDeque<Duration>);
+struct Times(VecDeque<(u64, Duration)>);
 
 impl Times {
-    fn add(&mut self, time: Duration) {
+    fn add(&mut self, time: Duration, now: u64) {
         if self.0.len() == MOST_TIMES {
             self.0.pop_front();
         }
-        self.0.push_back(time);
+        self.0.push_back((now, time));
     }
 
-    fn median(&self) -> Option<Duration> {
-        let mut sorted: Vec<Duration> = self.0.iter().copied().collect();
+    /// Nothing while there are too few.
+    fn median(&self, now: u64) -> Option<Duration> {
+        let is_recent = |(at, _): &&(u64, Duration)| now.abs_diff(*at) < RECENT;
+        let mut sorted: Vec<Duration> = self.0.iter().filter(is_recent).map(|(_, time)| *time).collect();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied().filter(|_| sorted.len() >= LEAST_TIMES)
     }
@@ -85,8 +90,14 @@ impl Pace {
     }
 
     /// A single call was answered, or not in time.
-    pub(crate) fn single_took(&self, time: Duration) {
-        self.inner().single.add(time);
+    pub(crate) fn single_took(&self, time: Duration, now: u64) {
+        self.inner().single.add(time, now);
+    }
+
+    /// Whether bulk calls cannot be judged, because there were too few single ones lately.
+    pub(crate) fn lacks_singles(&self, now: u64) -> bool {
+        let inner = self.inner();
+        !inner.is_patient && inner.single.median(now).is_none()
     }
 
     /// A bulk call was answered, or not in time. Switches bulk off when it is more than twice as slow.
@@ -96,8 +107,8 @@ impl Pace {
         if inner.is_patient || inner.is_off(now) {
             return;
         }
-        inner.bulk.add(time);
-        if let (Some(single), Some(bulk)) = (inner.single.median(), inner.bulk.median())
+        inner.bulk.add(time, now);
+        if let (Some(single), Some(bulk)) = (inner.single.median(now), inner.bulk.median(now))
             && bulk > single * 2
             && bulk > single + SMALL
         {
@@ -113,7 +124,7 @@ mod tests {
     fn pace(single: u64, bulk: &[u64]) -> Pace {
         let pace = Pace::default();
         for _ in 0..LEAST_TIMES {
-            pace.single_took(Duration::from_millis(single));
+            pace.single_took(Duration::from_millis(single), 0);
         }
         for time in bulk {
             pace.bulk_took(Duration::from_millis(*time), 0);
@@ -153,11 +164,34 @@ mod tests {
     fn only_recent_calls_count() {
         let pace = pace(1_000, &[1_000, 1_000, 1_000]);
         for _ in 0..MOST_TIMES {
-            pace.single_took(Duration::from_millis(10));
+            pace.single_took(Duration::from_millis(10), 0);
         }
         assert!(!pace.is_off(0), "nothing was said of bulk since");
         pace.bulk_took(Duration::from_secs(1), 0);
         assert!(pace.is_off(0));
+    }
+
+    #[test]
+    fn calls_of_a_quiet_hour_say_nothing_of_a_rush() {
+        let pace = pace(50, &[]);
+        assert!(!pace.lacks_singles(RECENT - 1));
+        assert!(pace.lacks_singles(RECENT));
+        for _ in 0..MOST_TIMES {
+            pace.bulk_took(Duration::from_millis(130), RECENT);
+        }
+        assert!(!pace.is_off(RECENT));
+        for _ in 0..LEAST_TIMES {
+            assert!(pace.lacks_singles(RECENT));
+            pace.single_took(Duration::from_millis(50), RECENT);
+        }
+        assert!(!pace.lacks_singles(RECENT));
+        pace.bulk_took(Duration::from_millis(130), RECENT);
+        assert!(pace.is_off(RECENT));
+    }
+
+    #[test]
+    fn who_is_patient_compares_nothing() {
+        assert!(!Pace::patient().lacks_singles(0));
     }
 
     #[test]
@@ -166,6 +200,9 @@ mod tests {
         pace.bulk_took(Duration::from_millis(500), OFF - 1);
         assert!(pace.is_off(OFF - 1));
         assert!(!pace.is_off(OFF));
+        for _ in 0..LEAST_TIMES {
+            pace.single_took(Duration::from_millis(50), OFF);
+        }
         for now in [OFF, OFF + 1] {
             pace.bulk_took(Duration::from_millis(500), now);
             assert!(!pace.is_off(now), "two calls are no verdict");

@@ -1,6 +1,6 @@
 //! Whether a call that failed is made once more, and after how long.
 //!
-//! Pure. A call that is repeated takes its own leave from the breaker and its own part of the budget.
+//! Pure. A call that is repeated takes its own leave from the breaker; what both cost is settled together.
 
 use std::time::Duration;
 
@@ -29,14 +29,14 @@ pub struct Failed {
 
 /// How long to wait before the call is made once more; nothing when it should not be made.
 ///
-/// Only what may pass by itself is repeated: no connection, one that broke, a status of 5xx, a time that ran out on the
-/// way. An answer of 200 that is damaged is not: it was charged.
+/// Only what may pass by itself is repeated: no connection, one that broke before there was a status, a status of 5xx.
+/// An answer of 200 that is damaged or comes too late is not: it was charged.
 #[must_use]
 pub fn wait(failed: Failed, jitter: &Jitter) -> Option<Duration> {
     let is_transient = match failed.code {
         Code::Connect => failed.status.is_none(),
-        Code::Timeout => failed.status.is_none_or(is_server_error),
-        Code::UpstreamStatus => failed.status.is_some_and(is_server_error),
+        // The first with 504; a time that ran out here has left nothing of itself.
+        Code::Timeout | Code::UpstreamStatus => failed.status.is_some_and(is_server_error),
         _ => false,
     };
     let left = u64::try_from(failed.left.as_millis()).unwrap_or(u64::MAX);
@@ -64,8 +64,7 @@ mod tests {
     #[test]
     fn only_what_may_pass_by_itself_is_repeated() {
         for code in Code::ALL {
-            let without_status = matches!(code, Code::Connect | Code::Timeout);
-            assert_eq!(is_repeated(*code, None), without_status, "{code}");
+            assert_eq!(is_repeated(*code, None), *code == Code::Connect, "{code}");
             let as_server_error = matches!(code, Code::UpstreamStatus | Code::Timeout);
             for status in [500, 502, 503, 504, 505, 599] {
                 assert_eq!(is_repeated(*code, Some(status)), as_server_error, "{code} {status}");

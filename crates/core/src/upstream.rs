@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Address;
@@ -14,12 +14,14 @@ use crate::breaker::{Breaker, Health, Notice};
 use crate::budget::CREDITS_PER_LOOK_UP;
 use crate::clock::Clock;
 use crate::error::Code;
+use crate::evidence::Answer;
 use crate::feeds::fetch::retry_at;
 use crate::http::{Http, Response};
 use crate::jitter::Jitter;
 use crate::names::NameTable;
 use crate::retry::{self, Failed};
-use crate::security_api::{self, bulk};
+use crate::security_api;
+use crate::security_api::bulk::{self, BulkFailure};
 use crate::stats::EngineCounters;
 
 /// How many calls about one address of a list are under way at once, where bulk calls are not to be had.
@@ -29,8 +31,6 @@ pub(crate) const SINGLE_CALLS_OF_LISTS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) http: Http,
-    /// How long a call about one address may take, the second attempt included.
-    deadline: Duration,
     names: Arc<NameTable>,
     counters: Arc<EngineCounters>,
     clock: Arc<dyn Clock>,
@@ -40,9 +40,10 @@ pub(crate) struct Upstream {
     closing: CancellationToken,
 }
 
-/// How one call about one address ended.
-struct Ended {
-    outcome: bulk::Outcome,
+/// How one call ended.
+struct Ended<T, E> {
+    outcome: Result<T, E>,
+    failure: Option<Code>,
     status: Option<u16>,
     charged: u64,
     is_probe: bool,
@@ -70,7 +71,7 @@ impl Upstream {
     ) -> Self {
         let breaker = Breaker::new(deadline, clock.now());
         let (jitter, closing) = (Jitter::default(), CancellationToken::new());
-        Self { http, deadline, names, counters, clock, breaker, jitter, closing }
+        Self { http, names, counters, clock, breaker, jitter, closing }
     }
 
     /// Why no call is made now, if none is.
@@ -91,104 +92,114 @@ impl Upstream {
         self.closing.cancel();
     }
 
-    /// What comes back within `left`.
-    async fn within(
-        &self,
-        left: Duration,
-        call: impl Future<Output = Result<Response, Code>>,
-    ) -> Result<Response, Code> {
+    /// What comes back, unless everything ends before.
+    async fn answer(&self, call: impl Future<Output = Result<Response, Code>>) -> Result<Response, Code> {
         let began = Instant::now();
         self.counters.called();
         let response = tokio::select! {
             biased;
             () = self.closing.cancelled() => return Err(Code::Closed),
-            response = timeout(left, call) => response.unwrap_or(Err(Code::Timeout)),
+            response = call => response,
         };
         self.counters.took(began.elapsed());
         response
     }
 
-    /// One call, with what is left of the deadline.
-    async fn call(&self, address: Address, left: Duration) -> Result<Ended, Code> {
-        let admission = self.breaker.admit(self.clock.now())?;
-        let response = self.within(left, self.http.get(address)).await;
-        let (now, charged) = (self.clock.now(), cost(&response, 1));
-        let status = response.as_ref().ok().map(|response| response.status);
-        let wanted = response.as_ref().ok().and_then(|response| wants_to_be_asked(response, now));
-        let outcome = response.and_then(|response| {
-            self.counters.charged(response.credits);
-            security_api::read(response.status, &response.body, address, &self.names, now)
-        });
-        let (failure, is_probe) = (outcome.as_ref().err().copied(), admission.is_probe());
-        self.counters.ended(failure, now);
-        admission.report(failure, wanted, now);
-        Ok(Ended { outcome, status, charged, is_probe })
-    }
-
-    /// One call about several addresses, in at most `time`, and the credits that it cost.
-    async fn call_bulk(
-        &self,
-        addresses: &[Address],
-        time: Duration,
-    ) -> (Result<Vec<bulk::Outcome>, bulk::BulkFailure>, u64) {
-        let failed = bulk::BulkFailure::Failed;
-        let admission = match self.breaker.admit(self.clock.now()) {
-            Ok(admission) => admission,
-            Err(code) => return (Err(failed(code)), 0),
-        };
-        self.counters.batched();
-        let response = self.within(time, self.http.post_bulk(addresses)).await;
-        let (now, charged) = (self.clock.now(), cost(&response, addresses.len()));
-        let wanted = response.as_ref().ok().and_then(|response| wants_to_be_asked(response, now));
-        let outcomes = response.map_err(failed).and_then(|response| {
-            self.counters.charged(response.credits);
-            bulk::read(response.status, &response.body, addresses, &self.names, now)
-        });
-        let failure = match &outcomes {
-            Err(bulk::BulkFailure::Failed(code)) => Some(*code),
-            // It answered: a smaller call is welcome.
-            Ok(_) | Err(bulk::BulkFailure::TooLarge) => None,
-        };
-        self.counters.ended(failure, now);
-        match failure {
-            // A plan may lack bulk calls alone, so a refused one does not shut the single ones out: they ask next.
-            Some(Code::KeyRefused | Code::KeyForbidden) if !admission.is_probe() => drop(admission),
-            _ => admission.report(failure, wanted, now),
+    /// Makes a call, and once more where that may help until `until`. Also says how many credits that cost.
+    async fn make<T, E: From<Code>, C>(&self, until: Instant, call: impl Fn() -> C) -> (Result<T, E>, u64)
+    where
+        C: Future<Output = Result<Ended<T, E>, Code>>,
+    {
+        if until <= Instant::now() {
+            return (Err(Code::Timeout.into()), 0);
         }
-        (outcomes, charged)
-    }
-}
-
-impl Calls for Arc<Upstream> {
-    async fn single(&self, address: Address) -> bulk::Reply {
-        let began = Instant::now();
         let mut charged = 0;
         let mut first: Option<Code> = None;
         loop {
-            let left = self.deadline.saturating_sub(began.elapsed());
-            // A second call that is not allowed says nothing about the address: the first one's failure does.
-            let ended = match (self.call(address, left).await, first) {
-                (Ok(ended), _) => ended,
-                (Err(_), Some(code)) | (Err(code), None) => {
-                    return bulk::Reply { outcome: Err(code), charged };
-                }
+            let ended = match call().await {
+                Ok(ended) => ended,
+                // A second call that is not allowed says nothing about the address: the first one's failure does.
+                Err(code) => return (Err(first.unwrap_or(code).into()), charged),
             };
             charged += ended.charged;
-            let Err(code) = ended.outcome else { return bulk::Reply { outcome: ended.outcome, charged } };
-            let left = self.deadline.saturating_sub(began.elapsed());
-            let is_last = first.is_some() || ended.is_probe;
-            let failed = Failed { code, status: ended.status, is_last, left };
-            let Some(wait) = retry::wait(failed, &self.jitter) else {
-                return bulk::Reply { outcome: Err(code), charged };
+            let Some(wait) = self.wait(&ended, first.is_some(), until) else {
+                return (ended.outcome, charged);
             };
-            first = Some(code);
+            first = ended.failure;
             self.counters.retried();
             sleep(wait).await;
         }
     }
 
-    async fn bulk(&self, addresses: &[Address]) -> (Result<Vec<bulk::Outcome>, bulk::BulkFailure>, u64) {
-        self.call_bulk(addresses, self.deadline).await
+    /// How long to wait before the call that ended is made once more, if it is.
+    fn wait<T, E>(&self, ended: &Ended<T, E>, is_second: bool, until: Instant) -> Option<Duration> {
+        let left = until.saturating_duration_since(Instant::now());
+        let is_last = is_second || ended.is_probe;
+        let failed = Failed { code: ended.failure?, status: ended.status, is_last, left };
+        retry::wait(failed, &self.jitter)
+    }
+
+    /// One call about one address, until `until` at the latest.
+    async fn call(&self, address: Address, until: Instant) -> Result<Ended<Answer, Code>, Code> {
+        let admission = self.breaker.admit(self.clock.now())?;
+        let response = self.answer(self.http.get(address, until)).await;
+        let (now, charged) = (self.clock.now(), cost(&response, 1));
+        let status = response.as_ref().ok().map(|response| response.status);
+        let wanted = response.as_ref().ok().and_then(|response| wants_to_be_asked(response, now));
+        let outcome = response.and_then(|response| {
+            self.counters.charged(response.credits);
+            security_api::read(response.status, &response.body?, address, &self.names, now)
+        });
+        let (failure, is_probe) = (outcome.as_ref().err().copied(), admission.is_probe());
+        self.counters.ended(failure, now);
+        admission.report(failure, wanted, now);
+        Ok(Ended { outcome, failure, status, charged, is_probe })
+    }
+
+    /// One call about several addresses, until `until` at the latest.
+    async fn call_bulk(
+        &self,
+        addresses: &[Address],
+        until: Instant,
+    ) -> Result<Ended<Vec<bulk::Outcome>, BulkFailure>, Code> {
+        let admission = self.breaker.admit(self.clock.now())?;
+        self.counters.batched();
+        let response = self.answer(self.http.post_bulk(addresses, until)).await;
+        let (now, charged) = (self.clock.now(), cost(&response, addresses.len()));
+        let status = response.as_ref().ok().map(|response| response.status);
+        let wanted = response.as_ref().ok().and_then(|response| wants_to_be_asked(response, now));
+        let outcome = response.map_err(BulkFailure::Failed).and_then(|response| {
+            self.counters.charged(response.credits);
+            bulk::read(response.status, &response.body?, addresses, &self.names, now)
+        });
+        let failure = match &outcome {
+            Err(BulkFailure::Failed(code)) => Some(*code),
+            // It answered: a smaller call is welcome.
+            Ok(_) | Err(BulkFailure::TooLarge) => None,
+        };
+        let is_probe = admission.is_probe();
+        self.counters.ended(failure, now);
+        match failure {
+            // A plan may lack bulk calls alone, so a refused one does not shut the single ones out: they ask next.
+            Some(Code::KeyRefused | Code::KeyForbidden) if !is_probe => drop(admission),
+            _ => admission.report(failure, wanted, now),
+        }
+        Ok(Ended { outcome, failure, status, charged, is_probe })
+    }
+}
+
+impl Calls for Arc<Upstream> {
+    async fn single(&self, address: Address, until: Instant) -> bulk::Reply {
+        let (outcome, charged) = self.make(until, || self.call(address, until)).await;
+        bulk::Reply { outcome, charged }
+    }
+
+    async fn bulk(
+        &self,
+        addresses: &[Address],
+        until: Instant,
+    ) -> (Result<Vec<bulk::Outcome>, BulkFailure>, u64) {
+        self.make(until, || self.call_bulk(addresses, until)).await
     }
 }
 
@@ -196,29 +207,92 @@ impl Calls for Arc<Upstream> {
 #[derive(Debug)]
 pub(crate) struct ListCalls {
     upstream: Arc<Upstream>,
-    /// How long a bulk call may take.
-    time: Duration,
+    /// How long a call about one address may take.
+    deadline: Duration,
     turns: Semaphore,
 }
 
 impl ListCalls {
-    pub(crate) fn new(upstream: Arc<Upstream>, time: Duration) -> Self {
-        Self { upstream, time, turns: Semaphore::new(SINGLE_CALLS_OF_LISTS) }
+    pub(crate) fn new(upstream: Arc<Upstream>, deadline: Duration) -> Self {
+        Self { upstream, deadline, turns: Semaphore::new(SINGLE_CALLS_OF_LISTS) }
     }
 }
 
 impl Calls for ListCalls {
-    async fn single(&self, address: Address) -> bulk::Reply {
-        // An error would mean that it was closed, which nobody does.
-        let _turn = self.turns.acquire().await;
-        self.upstream.single(address).await
+    async fn single(&self, address: Address, until: Instant) -> bulk::Reply {
+        // An error inside would mean that it was closed, which nobody does.
+        let Ok(_turn) = timeout_at(until, self.turns.acquire()).await else {
+            return bulk::Reply::free(Code::Timeout);
+        };
+        self.upstream.single(address, until.min(Instant::now() + self.deadline)).await
     }
 
-    async fn bulk(&self, addresses: &[Address]) -> (Result<Vec<bulk::Outcome>, bulk::BulkFailure>, u64) {
-        self.upstream.call_bulk(addresses, self.time).await
+    async fn bulk(
+        &self,
+        addresses: &[Address],
+        until: Instant,
+    ) -> (Result<Vec<bulk::Outcome>, BulkFailure>, u64) {
+        self.upstream.bulk(addresses, until).await
     }
 }
 
 fn wants_to_be_asked(response: &Response, now: u64) -> Option<u64> {
     retry_at(response.retry_after.as_deref()?, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::options::{CheckerOptions, Surroundings};
+
+    const DEADLINE: Duration = Duration::from_millis(50);
+
+    /// A provider that never answers.
+    async fn silent() -> (Arc<Upstream>, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let written = json!({ "apiKey": "test-key", "endpoint": endpoint });
+        let options = CheckerOptions::read(&written, Surroundings::default()).unwrap().engine;
+        let http = Http::new(&options, options.api_key.as_ref().unwrap()).unwrap();
+        let (names, counters) = (Arc::default(), Arc::default());
+        (Arc::new(Upstream::new(http, DEADLINE, names, counters, Arc::new(SystemClock))), listener)
+    }
+
+    fn address() -> Address {
+        Address::parse("198.51.100.7").unwrap()
+    }
+
+    #[tokio::test]
+    async fn no_call_begins_when_its_time_is_over() {
+        let (upstream, _listener) = silent().await;
+        let lists = ListCalls::new(Arc::clone(&upstream), DEADLINE);
+        for reply in
+            [upstream.single(address(), Instant::now()).await, lists.single(address(), Instant::now()).await]
+        {
+            assert_eq!((reply.outcome.unwrap_err(), reply.charged), (Code::Timeout, 0));
+        }
+        let (failed, charged) = upstream.bulk(&[address()], Instant::now()).await;
+        assert_eq!((failed.unwrap_err(), charged), (BulkFailure::Failed(Code::Timeout), 0));
+        let stats = upstream.counters.read();
+        assert_eq!((stats.calls, stats.failures), (0, vec![]));
+    }
+
+    #[tokio::test]
+    async fn lists_have_much_time_and_yet_a_call_about_one_address_only_a_deadline() {
+        let (upstream, _listener) = silent().await;
+        let lists = ListCalls::new(Arc::clone(&upstream), DEADLINE);
+        let began = Instant::now();
+        let long = DEADLINE * 4;
+        let reply = lists.single(address(), began + long * 100).await;
+        assert_eq!(reply.outcome.unwrap_err(), Code::Timeout);
+        assert!(began.elapsed() < long * 50, "{:?}", began.elapsed());
+        let began = Instant::now();
+        let (failed, _) = lists.bulk(&[address()], began + long).await;
+        assert_eq!(failed.unwrap_err(), BulkFailure::Failed(Code::Timeout));
+        assert!(began.elapsed() >= long, "{:?}", began.elapsed());
+    }
 }

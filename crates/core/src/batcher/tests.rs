@@ -6,6 +6,7 @@ use crate::security_api::bulk;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::task::{JoinHandle, yield_now};
+use tokio::time::timeout_at;
 
 const WAIT: Duration = Duration::from_millis(5);
 const SINGLE: Duration = Duration::from_millis(40);
@@ -39,23 +40,23 @@ impl Provider {
 }
 
 impl Calls for Arc<Provider> {
-    async fn single(&self, address: Address) -> bulk::Reply {
+    async fn single(&self, address: Address, until: Instant) -> bulk::Reply {
         self.singles.lock().unwrap().push(address);
         let is_busy = address.to_string().starts_with("10.");
         let time = if is_busy { Duration::from_hours(24) } else { SINGLE };
         self.spend(address, time);
-        sleep(time).await;
-        bulk::Reply { outcome: Ok(own(address)), charged: 2 }
+        let ended = timeout_at(until, sleep(time)).await;
+        bulk::Reply { outcome: ended.map(|()| own(address)).map_err(|_| Code::Timeout), charged: 2 }
     }
 
-    async fn bulk(&self, addresses: &[Address]) -> (BulkResult, u64) {
+    async fn bulk(&self, addresses: &[Address], until: Instant) -> (BulkResult, u64) {
         self.bulks.lock().unwrap().push(addresses.to_vec());
         let reply = (self.bulk)(addresses);
         for address in addresses {
             self.spend(*address, reply.after);
         }
-        sleep(reply.after).await;
-        (reply.result, 2 * addresses.len() as u64 + 1)
+        let ended = timeout_at(until, sleep(reply.after)).await;
+        (ended.map_err(|_| Code::Timeout.into()).and(reply.result), 2 * addresses.len() as u64 + 1)
     }
 }
 
@@ -111,15 +112,25 @@ impl World {
         }
         yield_now().await;
         self.provider.singles.lock().unwrap().clear();
+        self.know_singles();
         self
+    }
+
+    /// As if some had gone alone just now.
+    fn know_singles(&self) {
+        (0..3).for_each(|_| self.batcher.pace.single_took(SINGLE, self.batcher.clock.now()));
     }
 
     /// Begins a look-up; gives its outcome and when it came.
     fn submit(&self, address: Address) -> JoinHandle<(Outcome, Duration)> {
+        self.submit_until(address, far())
+    }
+
+    fn submit_until(&self, address: Address, until: Instant) -> JoinHandle<(Outcome, Duration)> {
         let batcher = Arc::clone(&self.batcher);
         tokio::spawn(async move {
             let began = Instant::now();
-            let outcome = batcher.submit(address).await.outcome;
+            let outcome = batcher.submit(address, until).await.outcome;
             (outcome, began.elapsed())
         })
     }
@@ -146,6 +157,11 @@ impl World {
     fn under_way(&self) -> usize {
         self.batcher.most - self.batcher.permits.available_permits()
     }
+}
+
+/// A time that no test reaches.
+fn far() -> Instant {
+    Instant::now() + Duration::from_hours(48)
 }
 
 fn address(first: u8, n: usize) -> Address {
@@ -303,6 +319,23 @@ async fn bulk_that_is_more_than_twice_as_slow_is_off_for_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_rush_without_single_calls_one_look_up_in_a_hundred_goes_alone_until_bulk_is_judged() {
+    let slow = SINGLE * 2 + Duration::from_millis(1);
+    let world = World::new(move |addresses| Reply { after: slow, result: Ok(own_all(addresses)) });
+    let world = world.busy().await;
+    // The times of before are too old by then.
+    sleep(Duration::from_secs(10)).await;
+    world.all_answered(&addresses(99)).await;
+    assert_eq!((world.sizes(), world.single_calls()), (vec![99], 0));
+    world.all_answered(&addresses(200)).await;
+    assert_eq!((world.sizes(), world.single_calls()), (vec![100, 98], 2));
+    world.all_answered(&addresses(100)).await;
+    assert_eq!((world.sizes(), world.single_calls()), (vec![99], 1));
+    world.all_answered(&addresses(2)).await;
+    assert_eq!((world.sizes(), world.single_calls()), (vec![], 2), "it is off");
+}
+
+#[tokio::test(start_paused = true)]
 async fn bulk_calls_that_never_come_back_in_time_are_off_for_a_minute() {
     let deadline = Duration::from_millis(1_500);
     let world =
@@ -327,6 +360,34 @@ async fn where_bulk_is_refused_as_such_single_calls_take_over() {
         world.all_answered(&addresses(2)).await;
         assert_eq!((world.sizes(), world.single_calls()), (vec![], 2), "it is off");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_batch_falls_back_on_ends_with_the_time_of_those_who_wait() {
+    let results: [fn(&[Address]) -> BulkResult; 2] =
+        [|_| Err(BulkFailure::Failed(Code::RequestRefused)), |_| Err(BulkFailure::TooLarge)];
+    for result in results {
+        let world = World::new(move |addresses| Reply { after: BULK, result: result(addresses) });
+        let world = world.busy().await;
+        // A call alone would take longer than what is left after the batch.
+        let patience = WAIT + BULK + SINGLE / 2;
+        let tasks = (0..2).map(|n| world.submit_until(address(9, n), Instant::now() + patience));
+        for task in tasks.collect::<Vec<_>>() {
+            let (outcome, after) = task.await.unwrap();
+            assert_eq!((outcome.unwrap_err(), after), (Code::Timeout, patience));
+        }
+        assert_eq!(world.under_way(), 32, "nobody is asked any more");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_has_the_time_of_the_one_who_waits_longest() {
+    let world = World::good().busy().await;
+    let began = Instant::now();
+    let patient = world.submit_until(address(9, 0), began + WAIT + BULK);
+    let other = world.submit_until(address(9, 1), began + WAIT + BULK / 2);
+    assert!(is_own(&patient.await.unwrap().0, address(9, 0)));
+    assert!(is_own(&other.await.unwrap().0, address(9, 1)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -424,7 +485,7 @@ fn the_end_of_a_runtime_answers_everybody_who_waits() {
     });
     let waiting = other.spawn({
         let batcher = Arc::clone(&world.batcher);
-        async move { batcher.submit(address(9, 1)).await.outcome }
+        async move { batcher.submit(address(9, 1), far()).await.outcome }
     });
     other.block_on(yield_now());
     drop(ending);
@@ -454,7 +515,7 @@ async fn beyond_its_bound_it_takes_nobody_in_also_when_those_before_gave_up() {
     let tasks = world.submit_all(&addresses(8));
     sleep(WAIT + BULK / 2).await;
     tasks.iter().for_each(JoinHandle::abort);
-    assert_eq!(world.batcher.submit(address(9, 9)).await.outcome.unwrap_err(), Code::Overloaded);
+    assert_eq!(world.batcher.submit(address(9, 9), far()).await.outcome.unwrap_err(), Code::Overloaded);
     sleep(BULK).await;
     world.all_answered(&addresses(8)).await;
 }

@@ -22,8 +22,11 @@ use crate::jitter::Jitter;
 
 /// A breaker that trips again that soon after it closed, in milliseconds, goes on with its longer waits.
 const RELAPSE: u64 = 60_000;
-/// One loud line for each cause in that many milliseconds.
+/// One loud line for each cause in that many milliseconds, unless it was said to be over.
 const NOTICE_INTERVAL: u64 = 10 * 60_000;
+/// After an end was told, the next one within [`NOTICE_INTERVAL`] is told when it has lasted that long, in milliseconds:
+/// what comes and goes must not fill the log.
+const LASTING: u64 = 60_000;
 /// A probe that has not come back after so many deadlines never will.
 const PROBE_DEADLINES: u64 = 2;
 
@@ -92,8 +95,10 @@ struct Inner {
     outage: Option<Outage>,
     /// How far the waits had grown when the breaker closed.
     last_round: Option<usize>,
-    /// When there was a line about each cause.
+    /// When there was a line about each cause, since the last end that was told.
     told: Vec<(Code, u64)>,
+    /// When it was last told that an outage is over.
+    told_end_at: Option<u64>,
     /// The outage about which there was a line, while its end is still to be told.
     loud: Option<(Code, u64)>,
 }
@@ -137,6 +142,7 @@ impl Breaker {
             outage: None,
             last_round: None,
             told: Vec::new(),
+            told_end_at: None,
             loud: None,
         };
         Self {
@@ -195,13 +201,10 @@ impl Breaker {
     }
 
     /// What should be logged now, if anything: that an outage began, every 10 minutes that it lasts, and that one
-    /// which was logged is over. Ask after calls that failed, and after the first one that succeeds again.
+    /// which was logged is over. Ask after calls that failed, and after those that succeed.
     pub fn take_notice(&self, now: u64) -> Option<Notice> {
         let mut inner = self.inner();
-        let Some(Outage { cause, since, .. }) = inner.outage else {
-            let (cause, since) = inner.loud.take()?;
-            return Some(Notice { cause, since, is_over: true });
-        };
+        let Some(Outage { cause, since, .. }) = inner.outage else { return inner.take_end(now) };
         let is_recent = |(told, at): &(Code, u64)| *told == cause && now.abs_diff(*at) < NOTICE_INTERVAL;
         if inner.told.iter().any(is_recent) {
             return None;
@@ -230,6 +233,18 @@ impl Inner {
         self.closed_at = now;
         self.window = Window::default();
         self.epoch += 1;
+    }
+
+    fn take_end(&mut self, now: u64) -> Option<Notice> {
+        let (cause, since) = self.loud?;
+        let comes_and_goes = self.told_end_at.is_some_and(|at| now.abs_diff(at) < NOTICE_INTERVAL);
+        if comes_and_goes && now.abs_diff(self.closed_at) < LASTING {
+            return None;
+        }
+        self.loud = None;
+        self.told.clear();
+        self.told_end_at = Some(now);
+        Some(Notice { cause, since, is_over: true })
     }
 
     fn called(&mut self, meaning: Meaning, retry_at: Option<u64>, now: u64, jitter: &Jitter) {
@@ -275,7 +290,7 @@ impl Admission<'_> {
     }
 
     /// How the call ended: the code of its failure, or nothing. `retry_at` is when a `Retry-After` wants to be asked
-    /// again, in milliseconds since 1970; it counts with [`Code::Quota`], from a second to an hour.
+    /// again, in milliseconds since 1970; it counts with a refused key and a spent quota, from a second to an hour.
     pub fn report(mut self, failure: Option<Code>, retry_at: Option<u64>, now: u64) {
         self.end(meaning(failure), retry_at, now);
     }

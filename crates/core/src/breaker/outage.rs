@@ -18,6 +18,8 @@ const QUOTA_WAITS: &[u64] =
 
 /// A server may send its clients away for that long, and no longer: a plan that was raised is noticed.
 const LONGEST_RETRY_AFTER: u64 = 60 * MINUTE;
+/// Policies may open while the key is refused, so that somebody in between must not be able to have that last.
+const LONGEST_RETRY_AFTER_A_REFUSED_KEY: u64 = 5 * MINUTE;
 const SHORTEST_RETRY_AFTER: u64 = SECOND;
 
 /// Up to a quarter is taken off a wait.
@@ -68,10 +70,13 @@ impl Outage {
     }
 
     fn wait_again(&mut self, round: usize, retry_at: Option<u64>, now: u64, jitter: &Jitter) {
-        let told = retry_at.filter(|_| self.cause == Code::Quota).and_then(|at| at.checked_sub(now));
-        self.wait = if let Some(told) = told {
+        self.wait = if let Some(told) = retry_at.and_then(|at| at.checked_sub(now)) {
             // Never earlier than the server said.
-            let told = told.clamp(SHORTEST_RETRY_AFTER, LONGEST_RETRY_AFTER);
+            let longest = match self.cause {
+                Code::Quota => LONGEST_RETRY_AFTER,
+                _ => LONGEST_RETRY_AFTER_A_REFUSED_KEY,
+            };
+            let told = told.clamp(SHORTEST_RETRY_AFTER, longest);
             told.saturating_add(jitter.up_to(told / JITTER_SHARE))
         } else {
             let waits = waits(self.cause);

@@ -154,10 +154,19 @@ fn retry_after_is_kept_to_from_a_second_to_an_hour() {
         let wait = wait(&breaker, NOW);
         assert!((least..=most).contains(&wait), "{retry_at:?}: {wait}");
     }
-    // Nobody but the quota sends clients away.
+    for cause in [Code::KeyRefused, Code::KeyForbidden] {
+        let breaker = breaker();
+        breaker.admit(NOW).unwrap().report(Some(cause), Some(NOW + HOUR), NOW);
+        let most = 5 * MINUTE;
+        assert!((most..=most + most / 4).contains(&wait(&breaker, NOW)), "{cause}");
+    }
+    // A fault that may pass by itself is looked at again soon.
     let breaker = breaker();
-    breaker.admit(NOW).unwrap().report(Some(Code::KeyRefused), Some(NOW + HOUR), NOW);
-    assert!(wait(&breaker, NOW) <= 2_000);
+    for place in 0..5 {
+        let now = NOW + place * 250;
+        breaker.admit(now).unwrap().report(Some(Code::UpstreamStatus), Some(now + HOUR), now);
+    }
+    assert!(wait(&breaker, NOW + 1_000) <= 1_000);
 }
 
 #[test]
@@ -275,14 +284,35 @@ fn one_loud_line_in_ten_minutes_for_each_cause_and_one_when_it_is_over() {
     call(&breaker, None, now);
     assert_eq!(breaker.take_notice(now), Some(Notice { is_over: true, ..notice }));
     assert_eq!(breaker.take_notice(now), None);
-    // It comes and goes: no line for each time, and none about an end whose beginning was not told.
+    // An outage that nobody asked about while it lasted is not told when it is over.
     call(&breaker, Some(Code::KeyRefused), now);
-    assert_eq!(breaker.take_notice(now), None);
     call(&breaker, None, now + 2_000);
     assert_eq!(breaker.take_notice(now + 2_000), None);
     // Another cause has its own.
-    call(&breaker, Some(Code::Quota), now + 3_000);
-    assert_eq!(breaker.take_notice(now + 3_000).map(|notice| notice.cause), Some(Code::Quota));
+    call(&breaker, Some(Code::KeyRefused), now + 3_000);
+    call(&breaker, Some(Code::Quota), now + 5_000);
+    assert_eq!(breaker.take_notice(now + 5_000).map(|notice| notice.cause), Some(Code::Quota));
+}
+
+#[test]
+fn of_what_comes_and_goes_the_last_line_is_right_and_there_are_few() {
+    let (breaker, mut now, mut lines) = (breaker(), NOW, Vec::new());
+    let mut take = |now| {
+        lines.extend(breaker.take_notice(now).map(|notice| notice.is_over));
+        (lines.len(), lines.last().copied())
+    };
+    // For ten seconds each, for an hour.
+    for _ in 0..180 {
+        call(&breaker, Some(Code::KeyRefused), now);
+        assert_eq!(take(now).1, Some(false), "it is on again and said to be over");
+        now += 10_000;
+        call(&breaker, None, now);
+        take(now);
+        now += 10_000;
+    }
+    let (count, last) = take(now + MINUTE);
+    assert!(count <= 2 * 7, "{count} lines");
+    assert_eq!(last, Some(true), "it is over and not said to be");
 }
 
 /// What the breaker must do, said in another way: over all outcomes since it last closed.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use tokio::time::{Duration, Instant, timeout, timeout_at};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::local::{Flight, Landing, Outcome, Question, Start};
 use super::spending::Leave;
@@ -17,6 +17,8 @@ use crate::options::UNVERIFIED_LOOK_UPS_PER_MINUTE;
 use crate::security_api::bulk::Reply;
 
 const MINUTE: u64 = 60_000;
+/// A call ends by itself when its time is over. In that much more it says so, and what it cost.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// What was refused to somebody may be granted to another.
 fn depends_on_who_asks(outcome: &Outcome) -> bool {
@@ -61,9 +63,10 @@ impl Engine {
 
     fn begin(self: &Arc<Self>, landing: Landing, question: Question) {
         let engine = Arc::clone(self);
-        let limit = self.patience(question.priority);
+        let until = Instant::now() + self.patience(question.priority);
         tokio::spawn(async move {
-            let asked = timeout(limit, engine.ask(landing.key, &landing.flight, question)).await;
+            let asked = engine.ask(landing.key, &landing.flight, question, until);
+            let asked = timeout_at(until + GRACE, asked).await;
             let outcome = asked.unwrap_or(Outcome::Failed(Code::Timeout));
             if let (Some(spending), Outcome::Answered(Answer::Evidence(evidence), _)) =
                 (&engine.spending, &outcome)
@@ -84,7 +87,7 @@ impl Engine {
         (self.options.deadline * deadlines).saturating_sub(self.options.time_for_redis())
     }
 
-    async fn ask(&self, key: CacheKey, flight: &Flight, question: Question) -> Outcome {
+    async fn ask(&self, key: CacheKey, flight: &Flight, question: Question, until: Instant) -> Outcome {
         if let Some(answer) = self.fresh_in_redis(key).await {
             return Outcome::Answered(answer, Source::Redis);
         }
@@ -92,7 +95,7 @@ impl Engine {
             Ok(reservation) => reservation,
             Err(outcome) => return outcome,
         };
-        let Reply { outcome, charged } = self.call(question).await;
+        let Reply { outcome, charged } = self.call(question, until).await;
         if let Some(reservation) = reservation {
             reservation.settle(Some(charged));
         }
@@ -137,13 +140,13 @@ impl Engine {
         true
     }
 
-    /// Asks the provider, alone or with others.
-    async fn call(&self, Question { address, priority, .. }: Question) -> Reply {
+    /// Asks the provider, alone or with others, until `until`.
+    async fn call(&self, Question { address, priority, .. }: Question, until: Instant) -> Reply {
         let Some(upstream) = &self.upstream else { return Reply::free(Code::NoSource) };
         match (&self.batcher, &self.lists) {
-            (_, Some(lists)) if priority == Priority::Bulk => lists.submit(address).await,
-            (Some(batcher), _) => batcher.submit(address).await,
-            (None, _) => upstream.single(address).await,
+            (_, Some(lists)) if priority == Priority::Bulk => lists.submit(address, until).await,
+            (Some(batcher), _) => batcher.submit(address, until).await,
+            (None, _) => upstream.single(address, until).await,
         }
     }
 

@@ -106,8 +106,7 @@ impl Engine {
         let upstream =
             options.api_key.as_ref().map(|key| Http::new(&options, key)).transpose()?.map(|http| {
                 let (names, counters) = (Arc::clone(&names), Arc::clone(&counters));
-                let time = options.time_for_the_provider();
-                Arc::new(Upstream::new(http, time, names, counters, Arc::clone(&clock)))
+                Arc::new(Upstream::new(http, options.deadline, names, counters, Arc::clone(&clock)))
             });
         if upstream.is_none() {
             require_feeds(feeds.as_deref())?;
@@ -272,15 +271,17 @@ impl Engine {
             return Diagnosis { failure: Some(Code::NoSource), ..Diagnosis::default() };
         };
         let began = self.now();
-        let response = tokio::time::timeout(self.options.deadline, http.get(address.judged())).await;
+        let until = tokio::time::Instant::now() + self.options.deadline;
+        let response = http.get(address.judged(), until).await;
         let ended = self.now();
         let mut diagnosis =
             Diagnosis { elapsed: ended.saturating_sub(began), roots: http.roots, ..Diagnosis::default() };
-        match response.unwrap_or(Err(Code::Timeout)) {
+        match response {
             Err(code) => diagnosis.failure = Some(code),
             Ok(response) => {
-                let outcome =
-                    security_api::read(response.status, &response.body, address.judged(), &self.names, ended);
+                let outcome = response.body.and_then(|body| {
+                    security_api::read(response.status, &body, address.judged(), &self.names, ended)
+                });
                 diagnosis.failure = outcome.err();
                 diagnosis.status = Some(response.status);
                 diagnosis.version = Some(response.version);
@@ -335,7 +336,7 @@ fn batcher_of_lists(
     options: &EngineOptions,
     clock: &Arc<dyn Clock>,
 ) -> Option<Arc<Batcher<ListCalls>>> {
-    let calls = ListCalls::new(Arc::clone(upstream), options.deadline * DEADLINES_OF_LISTS);
+    let calls = ListCalls::new(Arc::clone(upstream), options.deadline);
     let batch = BatchOptions { threshold: 0, size: ADDRESSES_PER_CALL, ..options.batch? };
     Some(Arc::new(Batcher::new(calls, batch, MOST_OF_LISTS, Pace::patient(), Arc::clone(clock))))
 }

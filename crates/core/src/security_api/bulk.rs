@@ -17,7 +17,8 @@ use crate::error::Code;
 use crate::evidence::Answer;
 use crate::names::NameTable;
 
-/// An entry in bytes, as far as it is read: as much as a single answer may have.
+/// An entry in bytes, as far as it is read: as much as a single answer may have. The body as a whole may be far larger, and
+/// must not become the tree of one entry.
 const LARGEST_ENTRY: usize = 64 * 1024;
 
 /// What one address got out of a call.
@@ -49,6 +50,12 @@ pub(crate) enum BulkFailure {
     TooLarge,
     /// Anything else.
     Failed(Code),
+}
+
+impl From<Code> for BulkFailure {
+    fn from(code: Code) -> Self {
+        Self::Failed(code)
+    }
 }
 
 /// One entry, looked at by itself.

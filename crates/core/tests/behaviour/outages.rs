@@ -1,11 +1,11 @@
 //! What failures cost, and when the provider is asked again.
 
 use ip_risk_core::breaker::{Notice, State};
-use ip_risk_core::decision::{Decision, Source};
+use ip_risk_core::decision::{Action, Decision, Source};
 use ip_risk_core::error::Code;
 use serde_json::json;
 
-use crate::support::server::Reply;
+use crate::support::server::{Reply, until};
 use crate::support::{TRUSTED_PROXY, World, runtime};
 
 const SECOND: u64 = 1_000;
@@ -57,20 +57,90 @@ fn a_wrong_key_costs_one_call_and_not_one_for_each_address() {
 
 #[test]
 fn a_provider_that_says_when_to_come_back_is_left_alone_until_then() {
-    runtime().block_on(async {
-        let world = World::new(json!({})).await;
-        let answer = b"HTTP/1.1 429 Any\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n";
-        world.server.answer_otherwise(Reply::Bytes(answer.to_vec()));
-        assert_eq!(check(&world, 0).await.failure, Some(Code::Quota));
-        world.server.answer_otherwise(Reply::score(60));
-        world.clock.advance(100 * SECOND);
-        assert_eq!(check(&world, 0).await.failure, Some(Code::Quota));
-        assert_eq!(calls(&world), 1);
-        // Up to a quarter more, so that not all clients come back at once.
-        world.clock.advance(50 * SECOND);
-        assert_eq!(check(&world, 0).await.score.value(), 60);
-        assert_eq!(calls(&world), 1);
-    });
+    for (status, code) in [(429, Code::Quota), (401, Code::KeyRefused), (403, Code::KeyForbidden)] {
+        runtime().block_on(async {
+            let world = World::new(json!({})).await;
+            let answer = format!("HTTP/1.1 {status} Any\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n");
+            world.server.answer_otherwise(Reply::Bytes(answer.into_bytes()));
+            assert_eq!(check(&world, 0).await.failure, Some(code));
+            world.server.answer_otherwise(Reply::score(60));
+            world.clock.advance(100 * SECOND);
+            assert_eq!(check(&world, 0).await.failure, Some(code));
+            assert_eq!(calls(&world), 1);
+            // Up to a quarter more, so that not all clients come back at once.
+            world.clock.advance(50 * SECOND);
+            assert_eq!(check(&world, 0).await.score.value(), 60);
+            assert_eq!(calls(&world), 1);
+        });
+    }
+}
+
+/// An answer of this status with a header of its own, whose body is damaged in one way after the other; and the code of
+/// that damage.
+fn damaged(status: u16, header: &str) -> [(Code, Reply); 4] {
+    let head = |framing: &str| format!("HTTP/1.1 {status} Any\r\n{header}\r\n{framing}\r\n\r\n").into_bytes();
+    let page = [head("content-length: 70000"), vec![b' '; 70_000]].concat();
+    let compressed = [head("content-encoding: gzip\r\ncontent-length: 2"), b"{}".to_vec()].concat();
+    let partial = [head("content-length: 2"), b"{".to_vec()].concat();
+    [
+        (Code::BodyTooLarge, Reply::Bytes(page)),
+        (Code::Malformed, Reply::Bytes(compressed)),
+        (Code::Connect, Reply::Bytes(partial.clone())),
+        (Code::Timeout, Reply::Stalled(partial)),
+    ]
+}
+
+#[test]
+fn a_refusal_counts_whatever_becomes_of_its_body() {
+    for (status, code, action) in [
+        (429, Code::Quota, Action::Challenge),
+        (401, Code::KeyRefused, Action::Allow),
+        (403, Code::KeyForbidden, Action::Allow),
+    ] {
+        for (damage, reply) in damaged(status, "retry-after: 120") {
+            runtime().block_on(async {
+                let world = World::new(json!({})).await;
+                world.server.answer_otherwise(reply);
+                for number in 0..3 {
+                    let decision = check(&world, number).await;
+                    assert_eq!((decision.failure, decision.action), (Some(code), action), "{damage}");
+                }
+                assert_eq!(calls(&world), 1, "{status} {damage}");
+                let health = world.checker.engine().stats().health.unwrap();
+                let wait = health.next_probe.unwrap() - health.since;
+                assert!(wait >= 120 * SECOND, "{status} {damage}: {wait}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_fault_of_the_provider_is_asked_about_once_more_whatever_page_it_shows() {
+    for (damage, reply) in damaged(503, "x-any: 1") {
+        runtime().block_on(async {
+            let world = World::new(json!({})).await;
+            world.server.answer_in_turn(ADDRESS, [reply, Reply::score(60)]);
+            let decision = world.check(ADDRESS, "login", TRUSTED_PROXY).await;
+            assert_eq!((decision.score.value(), decision.source), (60, Source::Api), "{damage}");
+            assert_eq!(world.checker.engine().stats().failures, [(Code::UpstreamStatus, 1)], "{damage}");
+        });
+    }
+}
+
+#[test]
+fn an_answer_that_was_charged_is_counted_and_not_paid_for_again_when_its_body_is_lost() {
+    for (damage, reply) in damaged(200, "x-credits-charged: 2") {
+        runtime().block_on(async {
+            // Long enough for a second call, which must not be made.
+            let options = if damage == Code::Timeout { json!({ "deadlineMs": 1_000 }) } else { json!({}) };
+            let world = World::new(options).await;
+            world.server.answer_otherwise(reply);
+            assert_eq!(check(&world, 0).await.failure, Some(damage));
+            until(|| world.checker.engine().stats().in_flight == 0).await;
+            let stats = world.checker.engine().stats();
+            assert_eq!((stats.calls, stats.retries, stats.credits), (1, 0, 2), "{damage}");
+        });
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! A stand-in of the Security API: HTTP/1.1 on a real socket, with whatever answer a test wants.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+use std::{future, io};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,6 +22,8 @@ pub(crate) enum Reply {
     Http(u16, Vec<u8>),
     /// With these bytes and the end of the connection, whether that is HTTP or not.
     Bytes(Vec<u8>),
+    /// With these bytes, after which nothing comes.
+    Stalled(Vec<u8>),
 }
 
 impl Reply {
@@ -56,7 +58,8 @@ struct State {
     /// The replies about each address, in their order; the last of them again and again.
     replies: Mutex<HashMap<String, VecDeque<Reply>>>,
     otherwise: Mutex<Reply>,
-    bulk: Mutex<Option<Reply>>,
+    /// The replies to bulk calls, like those about an address; without any, they get what single calls would get.
+    bulk: Mutex<VecDeque<Option<Reply>>>,
     targets: Mutex<Vec<String>>,
     traffic: Mutex<HashMap<String, Traffic>>,
     /// How many requests came in.
@@ -119,7 +122,13 @@ impl Server {
 
     /// Answers bulk calls like this from now on, and no longer with what single calls would get.
     pub(crate) fn answer_bulk(&self, reply: Reply) {
-        *locked(&self.state.bulk) = Some(reply);
+        *locked(&self.state.bulk) = [Some(reply)].into();
+    }
+
+    /// Answers that many bulk calls like this, and those after with what single calls would get.
+    pub(crate) fn answer_bulk_at_first(&self, count: usize, reply: &Reply) {
+        let replies = (0..count).map(|_| Some(reply.clone()));
+        *locked(&self.state.bulk) = replies.chain([None]).collect();
     }
 
     /// Keeps answers back until `release`.
@@ -172,6 +181,10 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) -> io::Result<()> {
         let reply = if bulk.is_some() { state.bulk(&ips, &replies) } else { replies.remove(0) };
         match reply {
             Reply::Http(status, body) => stream.write_all(&response(status, &body)).await?,
+            Reply::Stalled(bytes) => {
+                stream.write_all(&bytes).await?;
+                return future::pending().await;
+            }
             Reply::Bytes(bytes) => {
                 stream.write_all(&bytes).await?;
                 return stream.shutdown().await;
@@ -205,21 +218,23 @@ impl State {
             traffic.open -= 1;
         }
         let mut replies = locked(&self.replies);
-        let reply = replies.get_mut(ip).and_then(|replies| match replies.len() {
-            0 | 1 => replies.front().cloned(),
-            _ => replies.pop_front(),
-        });
+        let reply = replies.get_mut(ip).and_then(next);
         reply.unwrap_or_else(|| locked(&self.otherwise).clone())
     }
 
     /// One entry for each address, as its reply would say it; what all bulk calls get, where that was told.
     fn bulk(&self, ips: &[String], replies: &[Reply]) -> Reply {
-        if let Some(reply) = locked(&self.bulk).clone() {
+        if let Some(reply) = next(&mut locked(&self.bulk)).flatten() {
             return reply;
         }
         let entries: Vec<Value> = ips.iter().zip(replies).map(|(ip, reply)| entry(ip, reply)).collect();
         Reply::Http(200, Value::from(entries).to_string().into_bytes())
     }
+}
+
+/// One after the other, and then the last again and again.
+fn next<T: Clone>(replies: &mut VecDeque<T>) -> Option<T> {
+    if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() }
 }
 
 fn entry(ip: &str, reply: &Reply) -> Value {
