@@ -262,7 +262,7 @@ export interface RiskCheckerOptions {
   redis?: string | RedisOptions | false
   /**
    * How many look-ups may be paid for. Default: no limit. Where processes share a Redis they share the budget of a day
-   * and of a month.
+   * and of a month; while it is away, look-ups beyond what is leased end with `ERR_IP_RISK_REDIS`.
    */
   budget?: BudgetOptions
   /** The in-process cache. It holds what the provider said, never decisions, so that a changed policy acts at once. */

@@ -87,7 +87,7 @@ codes! {
     /// The look-ups that `budget` allows are used up.
     Budget = "BUDGET",
 
-    /// The shared cache on Redis cannot be used.
+    /// The shared cache on Redis cannot be used, or the budget that processes share there cannot be asked.
     Redis = "REDIS",
 
     /// A file, directory or catalogue of feeds that cannot be used; the message names it.
@@ -172,7 +172,8 @@ impl Code {
                 "the look-ups of `budget` are used up; raise it, or wait for the next second, day or month (UTC)"
             }
             Self::Redis => {
-                "the shared cache on Redis cannot be used, and decisions go on without it; see `stats().redis` and `ip-risk doctor`"
+                "the shared cache on Redis cannot be used, and decisions go on without it; a `budget` that processes share \
+                 could not be asked, so that only what is leased of it is looked up; see `stats().redis` and `ip-risk doctor`"
             }
             Self::TrustAll => {
                 "`trust proxy` trusts everybody, so that any client can choose its address; set it to the addresses of \

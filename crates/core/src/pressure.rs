@@ -7,7 +7,7 @@
 //! nothing by it: below the limit a network is looked up whether it is remembered or not. A network that has reached
 //! its limit, an attacker's or a large carrier's, goes only when all others in its bucket asked more.
 //!
-//! Pure: the time is passed in. A short lock for each bucket, one per look-up.
+//! Pure: the time is passed in. A short lock for each bucket, two per look-up.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -85,9 +85,8 @@ impl Record {
         self.next = (self.next + 1) % MOST_LOOK_UPS;
     }
 
-    fn turn(&mut self, is_under_pressure: bool, now: u64) -> Turn {
+    fn turn(&self, is_under_pressure: bool, now: u64) -> Turn {
         if !is_under_pressure || self.recent(now) < MOST_LOOK_UPS {
-            self.look_up(now);
             return Turn::LookUp;
         }
         match &self.evidence {
@@ -124,23 +123,36 @@ impl Neighbours {
         self.buckets.get(place).map(locked)
     }
 
-    /// What to do about a new address of `network`. Ask once for each look-up that would be made, always: without
-    /// pressure it is [`Turn::LookUp`], and counted.
+    /// What to do about a new address of `network`. Counts nothing: a look-up may yet be refused. Without pressure it is
+    /// [`Turn::LookUp`].
     #[must_use]
     pub fn admit(&self, network: Network, is_under_pressure: bool, now: u64) -> Turn {
+        let Some(bucket) = self.bucket(network) else { return Turn::LookUp };
+        let record = bucket.iter().find(|record| record.network == network);
+        record.map_or(Turn::LookUp, |record| record.turn(is_under_pressure, now))
+    }
+
+    /// The same once the look-up is paid for, and counts it: always, under pressure or not. Others may have had the last
+    /// turn meanwhile; then it is not to be made.
+    #[must_use]
+    pub fn looked_up(&self, network: Network, is_under_pressure: bool, now: u64) -> Turn {
         let Some(mut bucket) = self.bucket(network) else { return Turn::LookUp };
         if let Some(record) = bucket.iter_mut().find(|record| record.network == network) {
-            return record.turn(is_under_pressure, now);
+            let turn = record.turn(is_under_pressure, now);
+            if matches!(turn, Turn::LookUp) {
+                record.look_up(now);
+            }
+            return turn;
         }
         let mut record = Record::new(network);
-        let turn = record.turn(is_under_pressure, now);
+        record.look_up(now);
         if bucket.len() >= WAYS {
             let least = |(_, record): &(usize, &Record)| (record.recent(now), record.latest());
             let victim = bucket.iter().enumerate().min_by_key(least).map(|(place, _)| place);
             victim.map(|place| bucket.swap_remove(place));
         }
         bucket.push(record);
-        turn
+        Turn::LookUp
     }
 
     /// Takes note of what the provider said about an address of `network`, for its neighbours.
@@ -202,9 +214,17 @@ mod tests {
         matches!(turn, Turn::LookUp)
     }
 
+    /// What a new address gets that nothing else refuses.
+    fn turn(neighbours: &Neighbours, network: Network, is_under_pressure: bool, now: u64) -> Turn {
+        match neighbours.admit(network, is_under_pressure, now) {
+            Turn::LookUp => neighbours.looked_up(network, is_under_pressure, now),
+            turn => turn,
+        }
+    }
+
     /// How many of `times` new addresses are looked up.
     fn look_ups(neighbours: &Neighbours, network: Network, times: usize, now: u64) -> usize {
-        (0..times).filter(|_| is_look_up(&neighbours.admit(network, true, now))).count()
+        (0..times).filter(|_| is_look_up(&turn(neighbours, network, true, now))).count()
     }
 
     fn remembered(neighbours: &Neighbours) -> usize {
@@ -240,16 +260,28 @@ mod tests {
     fn without_pressure_all_are_looked_up_and_counted() {
         let neighbours = Neighbours::default();
         for _ in 0..100 {
-            assert!(is_look_up(&neighbours.admit(network(1), false, NOW)));
+            assert!(is_look_up(&turn(&neighbours, network(1), false, NOW)));
         }
         assert_eq!(look_ups(&neighbours, network(1), 10, NOW + 1), 0);
-        assert!(is_look_up(&neighbours.admit(network(1), false, NOW + 1)));
+        assert!(is_look_up(&turn(&neighbours, network(1), false, NOW + 1)));
+    }
+
+    #[test]
+    fn a_look_up_that_was_refused_takes_no_turn_and_the_last_turn_is_had_once() {
+        let neighbours = Neighbours::default();
+        for _ in 0..100 {
+            assert!(is_look_up(&neighbours.admit(network(1), true, NOW)));
+        }
+        assert_eq!(remembered(&neighbours), 0);
+        // All were admitted before the first of them was paid for.
+        let made = (0..100).filter(|_| is_look_up(&neighbours.looked_up(network(1), true, NOW)));
+        assert_eq!(made.count(), 16);
     }
 
     #[test]
     fn the_newest_evidence_of_a_neighbour_answers_while_it_is_new() {
         let neighbours = Neighbours::default();
-        let score = |now: u64| match neighbours.admit(network(1), true, now) {
+        let score = |now: u64| match turn(&neighbours, network(1), true, now) {
             Turn::Sibling(evidence) => Some(evidence.score.value()),
             Turn::LookUp => panic!("looked up"),
             Turn::Refused => None,
@@ -295,11 +327,11 @@ mod tests {
         }
         // 65,536 /48s are one cheap allocation; each asks once.
         for number in 0..65_536_u128 {
-            assert!(is_look_up(&neighbours.admit(network6(number), true, NOW + 1)));
+            assert!(is_look_up(&turn(&neighbours, network6(number), true, NOW + 1)));
         }
         assert!(remembered(&neighbours) <= MOST_NETWORKS);
         for busy in 0..20 {
-            let turn = neighbours.admit(network(busy), true, NOW + 2);
+            let turn = turn(&neighbours, network(busy), true, NOW + 2);
             assert!(matches!(turn, Turn::Sibling(_)), "{busy} was forgotten");
         }
     }
@@ -309,9 +341,9 @@ mod tests {
         let neighbours = Neighbours::default();
         let (mut flood, mut unrelated) = (0, 0);
         for number in 0..65_536_u32 {
-            flood += usize::from(is_look_up(&neighbours.admit(network6(7), true, NOW + u64::from(number))));
+            flood += usize::from(is_look_up(&turn(&neighbours, network6(7), true, NOW + u64::from(number))));
             if number % 64 == 0 {
-                let turn = neighbours.admit(network(number / 64), true, NOW + u64::from(number));
+                let turn = turn(&neighbours, network(number / 64), true, NOW + u64::from(number));
                 unrelated += usize::from(is_look_up(&turn));
             }
         }
@@ -337,6 +369,8 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Admit(u32, bool),
+        /// A look-up that is refused then.
+        Look(u32, bool),
         Learn(u32, u64),
         Pass(u64),
     }
@@ -344,6 +378,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             12 => (0_u32..3, prop::bool::weighted(0.8)).prop_map(|(number, pressed)| Step::Admit(number, pressed)),
+            3 => (0_u32..3, any::<bool>()).prop_map(|(number, pressed)| Step::Look(number, pressed)),
             2 => (0_u32..3, 0_u64..100_000).prop_map(|(number, age)| Step::Learn(number, age)),
             2 => (0_u64..100_000).prop_map(Step::Pass),
         ]
@@ -366,15 +401,19 @@ mod tests {
                             learnt.entry(number).or_default().push(now - age);
                         }
                     }
-                    Step::Admit(number, is_pressed) => {
-                        let began = began.entry(number).or_default();
-                        let recent = began.iter().filter(|at| **at + 600_000 > now).count();
+                    Step::Admit(number, is_pressed) | Step::Look(number, is_pressed) => {
+                        let is_made = matches!(step, Step::Admit(..));
+                        let known = began.get(&number).map_or(&[][..], Vec::as_slice);
+                        let recent = known.iter().filter(|at| **at + 600_000 > now).count();
                         let newest = learnt.get(&number).and_then(|learnt| learnt.iter().max());
                         let newest = newest.filter(|at| **at + 600_000 > now);
-                        match neighbours.admit(network(number), is_pressed, now) {
+                        let ask = if is_made { turn } else { Neighbours::admit };
+                        match ask(&neighbours, network(number), is_pressed, now) {
                             Turn::LookUp => {
                                 prop_assert!(!is_pressed || recent < 16);
-                                began.push(now);
+                                if is_made {
+                                    began.entry(number).or_default().push(now);
+                                }
                             }
                             Turn::Sibling(evidence) => {
                                 prop_assert!(is_pressed && recent >= 16);

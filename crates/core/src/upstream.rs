@@ -19,6 +19,7 @@ use crate::feeds::fetch::retry_at;
 use crate::http::{Http, Response};
 use crate::jitter::Jitter;
 use crate::names::NameTable;
+use crate::options::EngineOptions;
 use crate::retry::{self, Failed};
 use crate::security_api;
 use crate::security_api::bulk::{self, BulkFailure};
@@ -36,6 +37,8 @@ pub(crate) struct Upstream {
     clock: Arc<dyn Clock>,
     breaker: Breaker,
     jitter: Jitter,
+    /// Whether there is a budget, which pays for one call a look-up.
+    is_budgeted: bool,
     /// Ends every call.
     closing: CancellationToken,
 }
@@ -64,14 +67,15 @@ fn cost(response: &Result<Response, Code>, count: usize) -> u64 {
 impl Upstream {
     pub(crate) fn new(
         http: Http,
-        deadline: Duration,
+        options: &EngineOptions,
         names: Arc<NameTable>,
         counters: Arc<EngineCounters>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let breaker = Breaker::new(deadline, clock.now());
+        let breaker = Breaker::new(options.deadline, clock.now());
+        let is_budgeted = options.budget.is_some();
         let (jitter, closing) = (Jitter::default(), CancellationToken::new());
-        Self { http, names, counters, clock, breaker, jitter, closing }
+        Self { http, names, counters, clock, breaker, jitter, is_budgeted, closing }
     }
 
     /// Why no call is made now, if none is.
@@ -134,7 +138,8 @@ impl Upstream {
     /// How long to wait before the call that ended is made once more, if it is.
     fn wait<T, E>(&self, ended: &Ended<T, E>, is_second: bool, until: Instant) -> Option<Duration> {
         let left = until.saturating_duration_since(Instant::now());
-        let is_last = is_second || ended.is_probe;
+        let is_paid_for = self.is_budgeted && ended.charged > 0;
+        let is_last = is_second || ended.is_probe || is_paid_for;
         let failed = Failed { code: ended.failure?, status: ended.status, is_last, left };
         retry::wait(failed, &self.jitter)
     }

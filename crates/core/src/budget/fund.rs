@@ -1,6 +1,8 @@
 //! One limit: so many credits in each second, day or month.
 
-use super::ledger::{Lease, LeaseRequest, Leasing, Wanted};
+use std::mem;
+
+use super::ledger::{Lease, LeaseRequest, Leasing, Wanted, chunk};
 use super::period::{Period, hour};
 use super::purse::{Heaps, Purse};
 use super::{CREDITS_PER_LOOK_UP, Event, Priority, Status};
@@ -9,16 +11,20 @@ use super::{CREDITS_PER_LOOK_UP, Event, Priority, Status};
 const EVENTS: [u8; 3] = [50, 80, 95];
 /// Bulk work leaves that percentage of a limit to requests, beside the reserved share.
 const LEFT_BY_BULK: u64 = 20;
-/// How many accounts are remembered: a clock that is set back and forth finds its old ones.
-const ACCOUNTS: usize = 3;
 
 /// What happened in one second, day or month.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Account {
     purse: Purse,
     leasing: Leasing,
     /// How many of [`EVENTS`] there were.
     told: usize,
+}
+
+impl Account {
+    fn new(number: u64, heaps: Heaps) -> Self {
+        Self { purse: Purse::new(number, heaps), leasing: Leasing::default(), told: 0 }
+    }
 }
 
 /// One limit and its accounts.
@@ -31,8 +37,9 @@ pub(super) struct Fund {
     ceilings: [u64; 3],
     /// Whether it is leased from a ledger.
     is_shared: bool,
-    /// The one in use first, then those in use before it.
-    accounts: Vec<Account>,
+    in_use: Account,
+    /// The one in use before, for what is settled late.
+    before: Option<Account>,
 }
 
 impl Fund {
@@ -44,40 +51,32 @@ impl Fund {
         let bulk = normal.saturating_sub(share(LEFT_BY_BULK));
         let ceilings = [bulk, normal, limit].map(|look_ups| look_ups.saturating_mul(CREDITS_PER_LOOK_UP));
         let limit = ceilings[2];
-        Self { period, limit, ceilings, is_shared, accounts: Vec::with_capacity(ACCOUNTS + 1) }
+        // Of a time long past: the first look makes way for the present.
+        let in_use = Account::new(0, all(limit, ceilings, is_shared));
+        Self { period, limit, ceilings, is_shared, in_use, before: None }
     }
 
-    /// The account of `now`. A clock that was set back finds the account that it had. Where it never was, an earlier
-    /// account begins with what the one in use has left: it is more likely the same day than a new one. A clock that
-    /// is set forward looks like time that passed, and begins a new account.
+    /// The account of `now`. The one in use serves the time before it too: for those who began to ask before midnight,
+    /// and for a clock that was set back. One that was set back further had been wrong, and what is left goes on under
+    /// its new number; but what is leased belongs to the period that the ledger knows it for. A clock that is set
+    /// forward looks like time that passed.
     fn account(&mut self, now: u64) -> &mut Account {
-        let number = self.period.number(now);
-        let place = self.accounts.iter().position(|account| account.purse.number == number);
-        if let Some(place) = place {
-            self.accounts[..=place].rotate_right(1);
-        } else {
-            let account = self.open(number);
-            self.accounts.insert(0, account);
-            self.accounts.truncate(ACCOUNTS);
+        let (number, in_use) = (self.period.number(now), self.in_use.purse.number);
+        let had_been_wrong = number.saturating_add(1) < in_use;
+        if number > in_use || (had_been_wrong && self.is_shared) {
+            let next = Account::new(number, all(self.limit, self.ceilings, self.is_shared));
+            self.before = Some(mem::replace(&mut self.in_use, next));
+        } else if had_been_wrong {
+            self.in_use.purse.number = number;
+            self.before = None;
         }
-        &mut self.accounts[0]
+        &mut self.in_use
     }
 
-    fn open(&self, number: u64) -> Account {
-        let in_use = self.accounts.first().filter(|account| number < account.purse.number);
-        match in_use {
-            // What is leased belongs to the period that the ledger knows it for.
-            Some(account) if !self.is_shared => {
-                let mut account = account.clone();
-                account.purse.number = number;
-                account
-            }
-            _ => {
-                let most = if self.is_shared { 0 } else { self.limit };
-                let purse = Purse::new(number, Heaps::between(0, most, self.ceilings));
-                Account { purse, leasing: Leasing::default(), told: 0 }
-            }
-        }
+    /// The account of that number, if it is still of interest.
+    fn numbered(&mut self, number: u64) -> Option<&mut Account> {
+        let accounts = [Some(&mut self.in_use), self.before.as_mut()];
+        accounts.into_iter().flatten().find(|account| account.purse.number == number)
     }
 
     /// What somebody of that priority can still have now, in credits; of a shared fund without asking the ledger.
@@ -107,17 +106,16 @@ impl Fund {
 
     /// Settles what was held; the events that this causes.
     pub(super) fn settle(&mut self, number: u64, held: Heaps, charged: u64) -> Vec<Event> {
-        let is_shared = self.is_shared;
-        let account = self.accounts.iter_mut().find(|account| account.purse.number == number);
+        let (is_shared, limit) = (self.is_shared, self.limit);
         // Long past: nothing depends on it any more.
-        let Some(account) = account else { return Vec::new() };
+        let Some(account) = self.numbered(number) else { return Vec::new() };
         account.purse.settle(held, charged);
         if is_shared {
             return Vec::new();
         }
         let (spent, before) = (account.purse.spent, account.told);
-        account.told = before.max(reached(spent, self.limit));
-        let told = account.told;
+        let told = before.max(reached(spent, limit));
+        account.told = told;
         self.events(before, told, spent)
     }
 
@@ -131,7 +129,7 @@ impl Fund {
         EVENTS.get(before..reached).unwrap_or_default().iter().map(event).collect()
     }
 
-    /// What to lease so that `need` credits can be taken; nothing when that is pointless.
+    /// What to lease so that `need` credits can be taken; nothing when the ledger has not so many, or rests.
     pub(super) fn lease_request(
         &mut self,
         need: u64,
@@ -149,6 +147,13 @@ impl Fund {
         account.leasing.request(Wanted { period, number, holder, limit, ceiling, have, need }, now)
     }
 
+    /// What to lease ahead: less than half of a chunk is left, and the ledger may have more.
+    pub(super) fn lease_ahead(&mut self, priority: Priority, holder: &str, now: u64) -> Option<LeaseRequest> {
+        let have = self.open_to(priority, now);
+        let is_low = have.saturating_mul(2) < chunk(self.limit);
+        is_low.then(|| self.lease_request(have + CREDITS_PER_LOOK_UP, priority, holder, now)).flatten()
+    }
+
     /// Puts in what was leased. The events that this causes are those of all processes together: the one whose lease
     /// reaches the percentage tells it. Nothing when the answer is none.
     pub(super) fn leased(
@@ -158,7 +163,7 @@ impl Fund {
         now: u64,
     ) -> Option<Vec<Event>> {
         let ceilings = self.ceilings;
-        let account = self.accounts.iter_mut().find(|account| account.purse.number == request.number)?;
+        let account = self.numbered(request.number)?;
         let leased = lease.and_then(|lease| account.leasing.answered(request, lease, hour(now)));
         let Some((before, total)) = leased else {
             account.leasing.failed(now);
@@ -185,6 +190,11 @@ impl Fund {
             leased_by_all: is_shared.then_some(account.leasing.total / CREDITS_PER_LOOK_UP),
         }
     }
+}
+
+/// What there is of a limit before anything is spent or leased.
+fn all(limit: u64, ceilings: [u64; 3], is_shared: bool) -> Heaps {
+    Heaps::between(0, if is_shared { 0 } else { limit }, ceilings)
 }
 
 /// How many of [`EVENTS`] `used` of `limit` reaches.

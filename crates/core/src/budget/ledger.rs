@@ -1,16 +1,27 @@
 //! How processes share one budget: each leases chunks of it from a ledger and spends them by itself.
 //!
-//! A process that dies or forgets takes at most one chunk of each period along. While the ledger cannot be asked, what
-//! is leased may be spent and nothing else: the budget is a promise about money.
+//! A chunk is what a process has in hand at most. When less than half of it is left it is filled up in the background, so
+//! that nobody waits for the ledger while there still is something to take. A process that dies takes at most one chunk
+//! of each period along; so do those that are idle while others could spend more.
+//!
+//! While the ledger cannot be asked, what is leased may be spent and nothing else: the budget is a promise about money.
+//!
+//! It holds as long as somebody remembers. A ledger that forgot goes on from the most that those who ask it know. So the
+//! whole budget is given once more when Redis restarts without having saved anything and no process is left that knew:
+//! let it save (`appendonly yes`). And what was leased in the last moments before a failover may be given twice, about a
+//! chunk for each process, because a new primary may not have heard of it.
 
 use std::future::Future;
 
 use super::CREDITS_PER_LOOK_UP;
 use super::period::Period;
 
-/// A chunk is the 200th part of a limit, so that ten processes leave at most 5 % of it unspent; at least one look-up.
+/// A chunk is the 200th part of a limit, so that ten processes leave at most 5 % of it unspent.
 const CHUNK_SHARE: u64 = 200;
-/// And at most so many look-ups: at a hundred a second, one round trip a second.
+/// But at least so many look-ups, so that small budgets need no round trip for each of them either. Ten processes may then
+/// leave 40 look-ups unspent: of 100 a day, 40 %.
+const SMALLEST_CHUNK: u64 = 4;
+/// And at most so many: at a hundred a second, two round trips a second.
 const LARGEST_CHUNK: u64 = 100;
 
 /// For how many milliseconds a ledger that failed is not asked again: its own time limit is paid once a second, and
@@ -18,8 +29,8 @@ const LARGEST_CHUNK: u64 = 100;
 const LEDGER_REST: u64 = 1_000;
 
 /// The size of a chunk, of a limit, both in credits.
-fn chunk(limit: u64) -> u64 {
-    (limit / CREDITS_PER_LOOK_UP / CHUNK_SHARE).clamp(1, LARGEST_CHUNK) * CREDITS_PER_LOOK_UP
+pub(super) fn chunk(limit: u64) -> u64 {
+    (limit / CREDITS_PER_LOOK_UP / CHUNK_SHARE).clamp(SMALLEST_CHUNK, LARGEST_CHUNK) * CREDITS_PER_LOOK_UP
 }
 
 /// What a process asks a ledger for.
@@ -66,7 +77,7 @@ pub trait Ledger: Send + Sync {
 }
 
 /// What one process knows of the ledger, for one period.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Leasing {
     /// The most that the ledger was seen to have given out.
     pub(super) total: u64,

@@ -6,7 +6,7 @@
 //! The last share of each limit, 20 % unless written otherwise, is for policies of high priority. Bulk work leaves
 //! another 20 % to requests.
 //!
-//! Pure: the time is passed in, and so is the [`Ledger`] that processes share. One short lock per look-up.
+//! Pure: the time is passed in, and so is the [`Ledger`] that processes share. A short lock, some three times per look-up.
 
 mod fund;
 mod ledger;
@@ -149,16 +149,17 @@ impl Budget {
     /// # Errors
     /// [`Code::Budget`] when one of the limits has not so many left for that priority.
     pub fn try_take(&self, count: u64, priority: Priority, now: u64) -> Result<Reservation<'_>, Code> {
-        self.hold(count, priority, now).ok_or_else(|| self.refuse(priority, now))
+        let mut inner = self.inner();
+        self.hold(&mut inner, count, priority, now).ok_or_else(|| inner.refuse(priority, now))
     }
 
-    /// The same, leasing what is missing from `ledger`. Costs no round trip but about once in a chunk: the 200th part of
-    /// a limit, from 1 to 100 look-ups.
+    /// The same, leasing what is missing from `ledger`: a chunk, the 200th part of a limit, from 4 to 100 look-ups. Whoever
+    /// [leases ahead](Budget::lease_ahead) waits for it only in a rush.
     ///
     /// Safe to be given up at any time: what was leased meanwhile is found by the next one who asks.
     ///
     /// # Errors
-    /// [`Code::Budget`], also while the ledger cannot be asked and nothing is leased.
+    /// [`Code::Budget`] when it is used up; [`Code::Redis`] when it may not be, but the ledger cannot be asked.
     pub async fn take(
         &self,
         count: u64,
@@ -166,56 +167,50 @@ impl Budget {
         now: u64,
         ledger: &impl Ledger,
     ) -> Result<Reservation<'_>, Code> {
-        if let Some(reservation) = self.hold(count, priority, now) {
+        if let Some(reservation) = self.hold(&mut self.inner(), count, priority, now) {
             return Ok(reservation);
         }
         let _turn = self.turn.lock().await;
         for _ in 0..=MOST_LEASES {
-            if let Some(reservation) = self.hold(count, priority, now) {
-                return Ok(reservation);
-            }
-            let Some(request) = self.lease_request(count, priority, now) else { break };
+            let request = {
+                let mut inner = self.inner();
+                if let Some(reservation) = self.hold(&mut inner, count, priority, now) {
+                    return Ok(reservation);
+                }
+                inner.lease_request(count, priority, &self.holder, now)?
+            };
             let lease = ledger.take(&request).await;
             if !self.leased(&request, lease, now) {
                 break;
             }
         }
-        Err(self.refuse(priority, now))
+        Err(Code::Redis)
     }
 
-    fn hold(&self, count: u64, priority: Priority, now: u64) -> Option<Reservation<'_>> {
-        let credits = count.saturating_mul(CREDITS_PER_LOOK_UP);
-        let mut inner = self.inner();
-        if inner.funds.iter_mut().any(|fund| fund.open_to(priority, now) < credits) {
-            return None;
+    /// Whether it is time to lease ahead, for somebody of that priority.
+    #[must_use]
+    pub fn is_low(&self, priority: Priority, now: u64) -> bool {
+        // Otherwise somebody is leasing already.
+        self.turn.try_lock().is_ok() && self.inner().lease_ahead(priority, &self.holder, now).is_some()
+    }
+
+    /// Leases what will be missing soon: fills up a chunk of which less than half is left. At once when there is
+    /// nothing to do.
+    pub async fn lease_ahead(&self, priority: Priority, now: u64, ledger: &impl Ledger) {
+        let Ok(_turn) = self.turn.try_lock() else { return };
+        for _ in 0..MOST_LEASES {
+            let request = self.inner().lease_ahead(priority, &self.holder, now);
+            let Some(request) = request else { return };
+            let lease = ledger.take(&request).await;
+            if !self.leased(&request, lease, now) {
+                return;
+            }
         }
-        let mut held = [None; 3];
-        for (place, fund) in held.iter_mut().zip(&mut inner.funds) {
-            *place = fund.hold(credits, priority, now);
-        }
-        let hour = hour(now);
-        let spent = if inner.hour.0 == hour { inner.hour.1 } else { 0 };
-        inner.hour = (hour, spent.saturating_add(credits));
+    }
+
+    fn hold(&self, inner: &mut Inner, count: u64, priority: Priority, now: u64) -> Option<Reservation<'_>> {
+        let (held, hour) = inner.hold(count, priority, now)?;
         Some(Reservation { budget: self, count, held, hour })
-    }
-
-    fn refuse(&self, priority: Priority, now: u64) -> Code {
-        if priority != Priority::Bulk {
-            self.inner().refused_at = Some(now);
-        }
-        Code::Budget
-    }
-
-    fn lease_request(&self, count: u64, priority: Priority, now: u64) -> Option<LeaseRequest> {
-        let credits = count.saturating_mul(CREDITS_PER_LOOK_UP);
-        let mut inner = self.inner();
-        // Nothing is leased for somebody who cannot have it anyway.
-        if inner.funds.iter_mut().any(|fund| fund.in_sight(priority, now) < credits) {
-            return None;
-        }
-        let mut short =
-            inner.funds.iter_mut().filter_map(|fund| (fund.open_to(priority, now) < credits).then_some(fund));
-        short.next()?.lease_request(credits, priority, &self.holder, now)
     }
 
     /// Puts in what was leased; whether there was an answer.
@@ -261,7 +256,64 @@ impl Budget {
     }
 }
 
+/// What is held: by fund the number of the account and what was taken out of it, and the hour.
+type Held = ([Option<(u64, Heaps)>; 3], u64);
+
 impl Inner {
+    fn hold(&mut self, count: u64, priority: Priority, now: u64) -> Option<Held> {
+        let credits = count.saturating_mul(CREDITS_PER_LOOK_UP);
+        if self.funds.iter_mut().any(|fund| fund.open_to(priority, now) < credits) {
+            return None;
+        }
+        let mut held = [None; 3];
+        for (place, fund) in held.iter_mut().zip(&mut self.funds) {
+            *place = fund.hold(credits, priority, now);
+        }
+        let hour = hour(now);
+        let spent = if self.hour.0 == hour { self.hour.1 } else { 0 };
+        self.hour = (hour, spent.saturating_add(credits));
+        Some((held, hour))
+    }
+
+    fn refuse(&mut self, priority: Priority, now: u64) -> Code {
+        if priority != Priority::Bulk {
+            self.refused_at = Some(now);
+        }
+        Code::Budget
+    }
+
+    /// What to lease so that `count` look-ups can be taken.
+    fn lease_request(
+        &mut self,
+        count: u64,
+        priority: Priority,
+        holder: &str,
+        now: u64,
+    ) -> Result<LeaseRequest, Code> {
+        let credits = count.saturating_mul(CREDITS_PER_LOOK_UP);
+        // Nothing is leased for somebody who cannot have it anyway.
+        if self.is_out_of_sight(credits, priority, now) {
+            return Err(self.refuse(priority, now));
+        }
+        let is_short = |fund: &mut Fund| fund.open_to(priority, now) < credits;
+        let short = self.funds.iter_mut().find_map(|fund| is_short(fund).then_some(fund));
+        let request = short.and_then(|fund| fund.lease_request(credits, priority, holder, now));
+        // It is in sight, so that the ledger rests.
+        request.ok_or(Code::Redis)
+    }
+
+    fn lease_ahead(&mut self, priority: Priority, holder: &str, now: u64) -> Option<LeaseRequest> {
+        if self.is_out_of_sight(CREDITS_PER_LOOK_UP, priority, now) {
+            return None;
+        }
+        self.funds.iter_mut().find_map(|fund| fund.lease_ahead(priority, holder, now))
+    }
+
+    /// Whether one of the limits has not so many credits, not even with what the ledger may have.
+    fn is_out_of_sight(&mut self, credits: u64, priority: Priority, now: u64) -> bool {
+        self.funds.iter_mut().any(|fund| fund.in_sight(priority, now) < credits)
+    }
+
     fn tell(&mut self, events: Vec<Event>) {
         self.events.extend(events);
         let too_many = self.events.len().saturating_sub(MOST_EVENTS);

@@ -54,7 +54,7 @@ impl Heaps {
 }
 
 /// One day, or one second, or one month.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Purse {
     /// Which one of its period.
     pub(super) number: u64,

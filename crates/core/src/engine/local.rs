@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 
@@ -34,11 +34,21 @@ pub(crate) enum Outcome {
 
 type Receiver = watch::Receiver<Option<Outcome>>;
 
+/// For whom a look-up is made, as far as it decides on what it may cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    /// Whether somebody asks whose address is not one that anybody could have written.
+    pub(crate) keep: bool,
+    pub(crate) priority: Priority,
+}
+
 /// A look-up that is under way. All who ask meanwhile wait for it, and it is made for the one with the best claim.
 #[derive(Debug)]
 pub(crate) struct Flight {
     keep: AtomicBool,
     priority: AtomicU8,
+    /// For whom leave was asked to make it.
+    asked: OnceLock<Claim>,
     /// Whether it counts as one of those that requests may have under way.
     is_counted: bool,
     outcome: Receiver,
@@ -54,12 +64,29 @@ impl Flight {
         self.keep.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn priority(&self) -> Priority {
+    fn priority(&self) -> Priority {
         match self.priority.load(Ordering::Relaxed) {
             0 => Priority::Bulk,
             1 => Priority::Normal,
             _ => Priority::High,
         }
+    }
+
+    /// The best claim of those who ask so far: it is made for them. Who joins later has no part in what is refused.
+    pub(crate) fn claim(&self) -> Claim {
+        *self.asked.get_or_init(|| Claim { keep: self.may_be_kept(), priority: self.priority() })
+    }
+
+    /// Whether leave was asked for somebody with less of a claim than who asks this.
+    pub(crate) fn was_asked_for_less(&self, question: Question) -> bool {
+        self.asked
+            .get()
+            .is_some_and(|claim| (question.keep && !claim.keep) || question.priority > claim.priority)
+    }
+
+    /// How it ended, as soon as it did.
+    pub(crate) fn outcome(&self) -> Receiver {
+        self.outcome.clone()
     }
 }
 
@@ -94,9 +121,9 @@ pub(crate) enum Start {
     Known(Answer),
     Overloaded,
     /// Somebody asks already.
-    Joined(Receiver),
+    Joined(Arc<Flight>),
     /// Make it, and land it.
-    Begun(Landing, Receiver),
+    Begun(Landing),
 }
 
 /// The in-process cache, with the look-ups that fill it.
@@ -133,7 +160,7 @@ impl Local {
         let mut flights = self.flights();
         if let Some(flight) = flights.by_key.get(&key) {
             flight.join(question);
-            return Start::Joined(flight.outcome.clone());
+            return Start::Joined(Arc::clone(flight));
         }
         // One that ended since the caller looked has put its answer here before it left `flights`.
         if let Some(answer) = self.cache.fresh(key, now) {
@@ -148,11 +175,12 @@ impl Local {
         let flight = Arc::new(Flight {
             keep: AtomicBool::new(question.keep),
             priority: AtomicU8::new(question.priority as u8),
+            asked: OnceLock::new(),
             is_counted,
-            outcome: outcome.clone(),
+            outcome,
         });
         flights.insert(key, Arc::clone(&flight));
-        Start::Begun(Landing { local: Arc::clone(self), key, flight, sender }, outcome)
+        Start::Begun(Landing { local: Arc::clone(self), key, flight, sender })
     }
 
     /// Forgets one key, or everything. What is under way is not kept when it ends.

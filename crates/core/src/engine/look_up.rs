@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::time::{Duration, Instant, timeout_at};
 
-use super::local::{Flight, Landing, Outcome, Question, Start};
+use super::local::{Claim, Flight, Landing, Outcome, Question, Start};
 use super::spending::Leave;
 use super::{DEADLINES_OF_LISTS, Engine};
 use crate::address::{Address, CacheKey};
@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_millis(50);
 
 /// What was refused to somebody may be granted to another.
 fn depends_on_who_asks(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(Code::Budget | Code::UnverifiedLimit))
+    matches!(outcome, Outcome::Failed(Code::Budget | Code::Redis | Code::UnverifiedLimit))
 }
 
 impl Engine {
@@ -31,21 +31,21 @@ impl Engine {
     /// Runs on a tokio runtime, and to its end even when the caller goes away, so that the others get their answer.
     pub(crate) async fn look_up(self: &Arc<Self>, question: Question) -> Outcome {
         let until = Instant::now() + self.patience(question.priority);
-        let mut is_last_attempt = false;
         loop {
-            let mut outcome = match self.local.start(question, self.now()) {
+            let flight = match self.local.start(question, self.now()) {
                 Start::Known(answer) => return Outcome::Answered(answer, Source::Memory),
                 Start::Overloaded => return Outcome::Failed(Code::Overloaded),
-                Start::Joined(outcome) => {
+                Start::Joined(flight) => {
                     self.counters.coalesced();
-                    outcome
+                    flight
                 }
-                Start::Begun(landing, outcome) => {
+                Start::Begun(landing) => {
+                    let flight = Arc::clone(&landing.flight);
                     self.begin(landing, question);
-                    is_last_attempt = true;
-                    outcome
+                    flight
                 }
             };
+            let mut outcome = flight.outcome();
             let ended = timeout_at(until, outcome.wait_for(Option::is_some)).await;
             let outcome = match ended.as_ref().map(|ended| ended.as_deref()) {
                 Ok(Ok(Some(outcome))) => outcome.clone(),
@@ -53,11 +53,10 @@ impl Engine {
                 Ok(_) => Outcome::Failed(Code::Internal),
                 Err(_) => Outcome::Failed(Code::Timeout),
             };
-            // A look-up that others began was perhaps refused because of who they are: once more, as an own one.
-            if is_last_attempt || !depends_on_who_asks(&outcome) {
+            // Refused because of who the others are: once more. Few do, and only after those with less of a claim.
+            if !(depends_on_who_asks(&outcome) && flight.was_asked_for_less(question)) {
                 return outcome;
             }
-            is_last_attempt = true;
         }
     }
 
@@ -87,7 +86,13 @@ impl Engine {
         (self.options.deadline * deadlines).saturating_sub(self.options.time_for_redis())
     }
 
-    async fn ask(&self, key: CacheKey, flight: &Flight, question: Question, until: Instant) -> Outcome {
+    async fn ask(
+        self: &Arc<Self>,
+        key: CacheKey,
+        flight: &Flight,
+        question: Question,
+        until: Instant,
+    ) -> Outcome {
         if let Some(answer) = self.fresh_in_redis(key).await {
             return Outcome::Answered(answer, Source::Redis);
         }
@@ -111,19 +116,42 @@ impl Engine {
     }
 
     /// Whether the provider may be asked, and what pays for it where there is a budget.
-    async fn leave(&self, flight: &Flight, address: Address) -> Result<Option<Reservation<'_>>, Outcome> {
+    async fn leave(
+        self: &Arc<Self>,
+        flight: &Flight,
+        address: Address,
+    ) -> Result<Option<Reservation<'_>>, Outcome> {
         if let Some(code) = self.upstream.as_ref().and_then(|upstream| upstream.refusal()) {
             return Err(Outcome::Failed(code));
         }
-        if !flight.may_be_kept() && !self.may_ask_for_unverified() {
+        let Claim { keep, priority } = flight.claim();
+        if !keep && !self.may_ask_for_unverified() {
             return Err(Outcome::Failed(Code::UnverifiedLimit));
         }
         let Some(spending) = &self.spending else { return Ok(None) };
-        match spending.leave(address, flight.priority(), self.now(), self.shared.as_ref()).await {
-            Leave::LookUp(reservation) => Ok(Some(reservation)),
+        let leave = spending.leave(address, priority, self.now(), self.shared.as_ref()).await;
+        match leave {
+            Leave::LookUp(reservation) => {
+                self.lease_ahead(priority);
+                Ok(Some(reservation))
+            }
             Leave::Neighbour(evidence) => Err(Outcome::Neighbour(evidence)),
             Leave::Refused(code) => Err(Outcome::Failed(code)),
         }
+    }
+
+    /// Leases in the background what will soon be missing of a budget that processes share.
+    fn lease_ahead(self: &Arc<Self>, priority: Priority) {
+        let spending = self.spending.as_ref();
+        if !spending.is_some_and(|spending| spending.budget.is_low(priority, self.now())) {
+            return;
+        }
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            if let (Some(spending), Some(ledger)) = (&engine.spending, &engine.shared) {
+                spending.budget.lease_ahead(priority, engine.now(), ledger).await;
+            }
+        });
     }
 
     fn may_ask_for_unverified(&self) -> bool {
@@ -161,5 +189,53 @@ impl Engine {
 
     pub(crate) fn stale_in_memory(&self, address: Address, now: u64) -> Option<(Evidence, Source)> {
         self.local.cache.stale(self.local.key(address), now).map(|evidence| (evidence, Source::Memory))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::options::{CheckerOptions, Surroundings};
+
+    /// One whose provider cannot be reached.
+    fn engine() -> Arc<Engine> {
+        let options = json!({
+            "apiKey": "test-key", "endpoint": "http://127.0.0.1:1", "budget": { "perDay": 100, "reserved": 0 },
+        });
+        let options = CheckerOptions::read(&options, Surroundings::default()).unwrap();
+        Arc::new(Engine::new(options.engine, Arc::new(SystemClock)).unwrap())
+    }
+
+    #[test]
+    fn what_was_refused_to_others_is_asked_for_anew_by_those_with_a_better_claim() {
+        const ANEW: Code = Code::Connect;
+        let (list, request, payment) = (Priority::Bulk, Priority::Normal, Priority::High);
+        let address = Address::parse("9.9.9.9").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for (refused, asked_for, joining, expected) in [
+            (Code::Budget, (true, request), (true, payment), ANEW),
+            (Code::Redis, (true, request), (true, payment), ANEW),
+            (Code::Budget, (true, list), (true, request), ANEW),
+            (Code::UnverifiedLimit, (false, payment), (true, request), ANEW),
+            (Code::Budget, (true, request), (true, request), Code::Budget),
+            (Code::Budget, (true, payment), (false, request), Code::Budget),
+            (Code::Quota, (true, request), (true, payment), Code::Quota),
+        ] {
+            let question = |(keep, priority)| Question { address, keep, priority };
+            let outcome = runtime.block_on(async {
+                let engine = engine();
+                let begun = engine.local.start(question(asked_for), engine.now());
+                let Start::Begun(landing) = begun else { panic!("it was begun before") };
+                landing.flight.claim();
+                let refuse = async { landing.land(Outcome::Failed(refused), engine.now(), |_, _| {}) };
+                // It joins before the other is refused.
+                tokio::join!(biased; engine.look_up(question(joining)), refuse).0
+            });
+            let Outcome::Failed(code) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(code, expected, "{refused} for {asked_for:?}, and {joining:?} joined");
+        }
     }
 }

@@ -106,7 +106,7 @@ impl Engine {
         let upstream =
             options.api_key.as_ref().map(|key| Http::new(&options, key)).transpose()?.map(|http| {
                 let (names, counters) = (Arc::clone(&names), Arc::clone(&counters));
-                Arc::new(Upstream::new(http, options.deadline, names, counters, Arc::clone(&clock)))
+                Arc::new(Upstream::new(http, &options, names, counters, Arc::clone(&clock)))
             });
         if upstream.is_none() {
             require_feeds(feeds.as_deref())?;

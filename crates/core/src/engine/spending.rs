@@ -36,19 +36,38 @@ impl Spending {
         now: u64,
         ledger: Option<&SharedCache>,
     ) -> Leave<'_> {
-        if priority != Priority::Bulk {
-            let is_under_pressure = self.budget.is_under_pressure(now);
-            match self.neighbours.admit(Network::of(address), is_under_pressure, now) {
-                Turn::LookUp => {}
-                Turn::Sibling(evidence) => return Leave::Neighbour(evidence),
-                Turn::Refused => return Leave::Refused(Code::Budget),
+        if priority == Priority::Bulk {
+            return self.take(priority, now, ledger).await.map_or_else(Leave::Refused, Leave::LookUp);
+        }
+        let network = Network::of(address);
+        let is_under_pressure = self.budget.is_under_pressure(now);
+        if let Some(instead) = instead_of_a_look_up(self.neighbours.admit(network, is_under_pressure, now)) {
+            return instead;
+        }
+        let reservation = match self.take(priority, now, ledger).await {
+            Ok(reservation) => reservation,
+            Err(code) => return Leave::Refused(code),
+        };
+        let turn = self.neighbours.looked_up(network, is_under_pressure, now);
+        match instead_of_a_look_up(turn) {
+            None => Leave::LookUp(reservation),
+            Some(instead) => {
+                reservation.settle(Some(0));
+                instead
             }
         }
-        let taken = match ledger {
+    }
+
+    async fn take(
+        &self,
+        priority: Priority,
+        now: u64,
+        ledger: Option<&SharedCache>,
+    ) -> Result<Reservation<'_>, Code> {
+        match ledger {
             Some(ledger) => self.budget.take(1, priority, now, ledger).await,
             None => self.budget.try_take(1, priority, now),
-        };
-        taken.map_or_else(Leave::Refused, Leave::LookUp)
+        }
     }
 
     pub(crate) fn learn(&self, address: Address, evidence: &Evidence) {
@@ -58,5 +77,13 @@ impl Spending {
     /// Forgets what neighbours may answer for; not what was spent.
     pub(crate) fn forget(&self, address: Option<Address>) {
         self.neighbours.forget(address.map(Network::of));
+    }
+}
+
+fn instead_of_a_look_up(turn: Turn) -> Option<Leave<'static>> {
+    match turn {
+        Turn::LookUp => None,
+        Turn::Sibling(evidence) => Some(Leave::Neighbour(evidence)),
+        Turn::Refused => Some(Leave::Refused(Code::Budget)),
     }
 }

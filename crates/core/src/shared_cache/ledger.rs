@@ -9,7 +9,10 @@ use crate::shared_cache::fault::Fault;
 
 /// Gives out up to `count`, as long as no more than `ceiling` is given out in all. Runs as a whole, on one hash; its field
 /// `total` says what was given out, and each process has a field with its last request, so that one that is sent again
-/// gets the same answer. What is there and is none of this counts as forgotten, and whoever asks says what it knows.
+/// gets the same answer; `holders` says how many have. What is there and is none of this counts as forgotten, and whoever asks says what it knows.
+///
+/// When there are more than 1,000 processes, most of them long gone, all are forgotten; one that waits for a lost answer
+/// just then gets another, and leaves that chunk unspent.
 ///
 /// Arguments: `count`, `ceiling`, `known`, `holder`, `sequence`, `kept`.
 const LEASE: &str = r"
@@ -27,7 +30,13 @@ local kept = string.match(redis.call('HGET', KEYS[1], 'total') or '', '^%d+$')
 local total = math.max(kept and #kept < 16 and tonumber(kept) or 0, tonumber(ARGV[3]))
 local granted = math.max(0, math.min(tonumber(ARGV[1]), tonumber(ARGV[2]) - total))
 local after = string.format('%.0f', total + granted)
-redis.call('HSET', KEYS[1], 'total', after,
+local holders = tonumber(redis.call('HGET', KEYS[1], 'holders') or '') or 0
+if not last then holders = holders + 1 end
+if holders > 1000 then
+  redis.pcall('DEL', KEYS[1])
+  holders = 1
+end
+redis.call('HSET', KEYS[1], 'total', after, 'holders', holders,
   ARGV[4], ARGV[5] .. ' ' .. string.format('%.0f', granted) .. ' ' .. after)
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 return { granted, total + granted }";

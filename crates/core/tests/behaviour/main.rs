@@ -18,4 +18,5 @@ mod order_table;
 mod outages;
 mod requests;
 mod space;
+mod spending;
 mod thresholds;

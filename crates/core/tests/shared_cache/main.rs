@@ -9,6 +9,9 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod cluster;
 mod entries;
 mod fake;
@@ -19,5 +22,6 @@ mod lies;
 mod reading;
 mod sentinel;
 mod server;
+mod spending;
 mod tls;
 mod world;

@@ -8,6 +8,7 @@ pub(crate) mod server;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ip_risk_core::checker::{Checker, Request};
 use ip_risk_core::clock::{AdjustableClock, Clock};
@@ -34,6 +35,29 @@ pub(crate) const LONGEST_COOL_DOWN: u64 = 5 * 60_000;
 pub(crate) const TRUSTED_PROXY: Facts = Facts::from_bits(Facts::FRAMEWORK);
 /// Facts of a request whose address anybody could have written.
 pub(crate) const UNVERIFIED: Facts = Facts::from_bits(Facts::FRAMEWORK | Facts::TRUSTS_EVERYONE);
+
+/// A clock that stands still, so that no second, hour or day ends in a test that does not want it.
+#[derive(Debug)]
+pub(crate) struct StoppedClock(AtomicU64);
+
+impl Default for StoppedClock {
+    /// 2026-11-23, a quarter past noon.
+    fn default() -> Self {
+        Self(AtomicU64::new(1_795_436_100_000))
+    }
+}
+
+impl StoppedClock {
+    pub(crate) fn advance(&self, milliseconds: u64) {
+        self.0.fetch_add(milliseconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for StoppedClock {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// A checker, the server that it asks, and the clock that it reads.
 pub(crate) struct World {
