@@ -260,11 +260,11 @@ mod tests {
     async fn silent() -> (Arc<Upstream>, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let written = json!({ "apiKey": "test-key", "endpoint": endpoint });
+        let written = json!({ "apiKey": "test-key", "endpoint": endpoint, "deadlineMs": 50 });
         let options = CheckerOptions::read(&written, Surroundings::default()).unwrap().engine;
         let http = Http::new(&options, options.api_key.as_ref().unwrap()).unwrap();
         let (names, counters) = (Arc::default(), Arc::default());
-        (Arc::new(Upstream::new(http, DEADLINE, names, counters, Arc::new(SystemClock))), listener)
+        (Arc::new(Upstream::new(http, &options, names, counters, Arc::new(SystemClock))), listener)
     }
 
     fn address() -> Address {
