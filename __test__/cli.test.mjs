@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
 import testing from '../lib/testing.js'
 import { assertMistake, columns, onTerminal, runCommand, startCommand } from './support/cli.mjs'
+import { startRedis } from './support/redis.mjs'
 
 const KEY = 'a-key-that-must-never-be-printed'
 const ATTACKER = '2.56.188.34'
@@ -370,6 +371,18 @@ describe('ip-risk doctor', () => {
     assert.equal(findings(stdout).provider.status, 'skip')
     assert.equal(api.requestCount(), 0)
     assert.equal(code, 0)
+  })
+
+  test('a shared Redis that answers, and one that cannot be used, which is no failure', async (t) => {
+    const redis = await startRedis()
+    t.after(() => redis.close())
+    const { code, stdout } = await doctor([], { env: { REDIS_URL: redis.url } })
+    assert.deepEqual([findings(stdout).redis, code], [{ status: 'ok', text: 'answers in time' }, 0])
+    await redis.kill()
+    const other = await doctor([], { env: { REDIS_URL: redis.url } })
+    const { status, text } = findings(other.stdout).redis
+    assert.deepEqual([status, other.code], ['warn', 0])
+    assert.match(text, /^no connection; check the URL.*\(unreachable\); decisions go on without it$/)
   })
 
   test('a missing key, which feeds stand in for', async () => {

@@ -1,13 +1,10 @@
 /** Offline feeds: what a checker without a key knows, lists and databases of one's own, and feeds behind a provider. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { Worker } from 'node:worker_threads'
 import express from 'express'
 import { runForJson } from './support/children.mjs'
 import { NO_EVIDENCE, assertDecision } from './support/decisions.mjs'
@@ -15,6 +12,7 @@ import { recordingLogger, showRequest, startApp } from './support/express-app.mj
 import { literal } from './support/literal.mjs'
 import { makeDatabase } from './support/mmdb.mjs'
 import { RiskChecker, riskMiddleware } from './support/package.mjs'
+import { startInThread } from './support/remote-checkers.mjs'
 import { startTestChecker, withEnvironment } from './support/start.mjs'
 
 const OPTION = 'ERR_IP_RISK_OPTION'
@@ -306,18 +304,9 @@ describe('a list of one’s own', () => {
     rmSync(feeds.files[0].path)
     assert.throws(() => new RiskChecker({ feeds: { ...feeds, prescreen: false } }), { code: OPTION })
     const { score, flags, reasons } = expected
-    assertDecision(await checkInWorker(t, { feeds, logger: false }, LISTED), { score, flags, reasons })
+    const thread = await startInThread(t, { feeds, logger: false })
+    assertDecision(await thread.check(LISTED), { score, flags, reasons })
   })
-
-  async function checkInWorker(t, options, ip) {
-    const file = fileURLToPath(new URL('support/checker-worker.mjs', import.meta.url))
-    const worker = new Worker(file, { workerData: { options } })
-    t.after(() => worker.terminate())
-    await once(worker, 'message')
-    worker.postMessage(ip)
-    const [decision] = await once(worker, 'message')
-    return decision
-  }
 })
 
 describe('a database', () => {

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { Worker } from 'node:worker_threads'
 import { assertDecision } from './support/decisions.mjs'
+import { startInThread } from './support/remote-checkers.mjs'
 import { addressOf, makeChecker, publicAddress, startApi, startTestChecker, until } from './support/start.mjs'
 
 describe('one call is made', () => {
@@ -53,12 +51,13 @@ describe('one call is made', () => {
   test('for checks in several worker threads, which also share the cache', async (t) => {
     const api = await startApi(t)
     api.latencyMs = 300
-    const workers = await Promise.all(Array.from({ length: 4 }, () => startWorker(t, api)))
-    const checkAll = () => Promise.all(workers.map((worker) => askWorker(worker, publicAddress(1))))
+    const options = { apiKey: 'test-key', endpoint: api.url, logger: false }
+    const threads = await Promise.all(Array.from({ length: 4 }, () => startInThread(t, options)))
+    const checkAll = () => Promise.all(threads.map((checker) => checker.check(publicAddress(1))))
     const first = await checkAll()
     assert.deepEqual(
       first.map(({ source, failure }) => [source, failure]),
-      workers.map(() => ['api', null]),
+      threads.map(() => ['api', null]),
     )
     assert.equal(api.requestCount(), 1)
     const second = await checkAll()
@@ -69,23 +68,6 @@ describe('one call is made', () => {
     assert.equal(api.requestCount(), 1)
   })
 })
-
-/** A worker thread with a checker of its own. */
-async function startWorker(t, api) {
-  const file = fileURLToPath(new URL('support/checker-worker.mjs', import.meta.url))
-  const options = { apiKey: 'test-key', endpoint: api.url, logger: false }
-  const worker = new Worker(file, { workerData: { options } })
-  t.after(() => worker.terminate())
-  await once(worker, 'message')
-  return worker
-}
-
-/** The decision of the worker's checker. */
-async function askWorker(worker, ip) {
-  worker.postMessage(ip)
-  const [decision] = await once(worker, 'message')
-  return decision
-}
 
 describe('what ends early', () => {
   const many = (count) => Array.from({ length: count }, (_, number) => publicAddress(number))

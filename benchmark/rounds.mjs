@@ -33,11 +33,11 @@ export async function startSide(program, words, env = process.env) {
   }
 }
 
-/** The next message; a side that ends instead has failed, and has said why itself. */
-async function answerOf(child) {
+/** The next message; a process that ends instead has failed, and has said why itself. */
+export async function answerOf(child) {
   const other = new AbortController()
-  const ended = once(child, 'exit', other).then(([code]) => {
-    throw new Error(`a side of the benchmark ended with ${code}`)
+  const ended = once(child, 'exit', other).then(([code, signal]) => {
+    throw new Error(`a process of the benchmark ended with ${signal ?? code}`)
   })
   try {
     return await Promise.race([once(child, 'message', other), ended])

@@ -213,8 +213,15 @@ impl Checker {
     /// The ladder, when the provider could not be asked.
     async fn failed_to_ask(&self, code: Code, neighbour: Option<Evidence>, judged: Address) -> Finding {
         let now = self.engine.now();
-        let stale = self.engine.stale(judged, now).await;
-        Finding::Failed(Failed { code, stale, neighbour, feeds: self.engine.ask_feeds(judged, now) })
+        match self.engine.kept(judged, now).await {
+            // Another process has brought it meanwhile, or its fresh copy was lost.
+            Some((evidence, source)) if self.engine.is_fresh(&evidence, now) => {
+                Finding::Answered(Answer::Evidence(evidence), source, None)
+            }
+            stale => {
+                Finding::Failed(Failed { code, stale, neighbour, feeds: self.engine.ask_feeds(judged, now) })
+            }
+        }
     }
 
     /// Looks the address up and decides: steps 7 to 10. Always ends within the deadline.

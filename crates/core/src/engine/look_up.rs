@@ -178,8 +178,13 @@ impl Engine {
         }
     }
 
-    /// The last rung that still has evidence about `address`: older than its time to live.
-    pub(crate) async fn stale(&self, address: Address, now: u64) -> Option<(Evidence, Source)> {
+    /// Whether evidence is within its time to live.
+    pub(crate) fn is_fresh(&self, evidence: &Evidence, now: u64) -> bool {
+        now.saturating_sub(evidence.checked_at) < self.options.cache.ttl
+    }
+
+    /// The last rung that still has evidence about `address`, which is older than its time to live as a rule.
+    pub(crate) async fn kept(&self, address: Address, now: u64) -> Option<(Evidence, Source)> {
         if let Some(known) = self.stale_in_memory(address, now) {
             return Some(known);
         }
