@@ -846,7 +846,7 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
  * Scores addresses and decides what a route should do.
  *
  * Make one per process and keep it: checkers with the same options share one cache and one connection pool, across
- * worker threads too. Reads `IPGEO_API_KEY`, `IP_RISK_FEEDS`, `IP_RISK_MODE`, `HTTPS_PROXY`, `NO_PROXY` and `NODE_EXTRA_CA_CERTS`
+ * worker threads too. Reads `IPGEO_API_KEY`, `REDIS_URL`, `IP_RISK_FEEDS`, `IP_RISK_MODE`, `HTTPS_PROXY`, `NO_PROXY` and `NODE_EXTRA_CA_CERTS`
  * when it is made.
  *
  * Throws an error with `code` `ERR_IP_RISK_OPTION` or `ERR_IP_RISK_UNKNOWN_OPTION` for a mistake in the options, with
@@ -890,7 +890,7 @@ export declare class RiskChecker {
   /**
    * Scores up to 50,000 addresses, in their order. What fails for one address stands in its decision.
    *
-   * Addresses that are not in the cache are looked up 32 at a time, for 2 credits each; duplicates cost once. When the
+   * Addresses that are not in the cache are looked up 4,000 at a time, in calls of 1,000, for 2 credits each; duplicates cost once. When the
    * signal aborts or the checker closes, nobody is asked about those that still wait for their turn; after `close()`
    * they get the policy's failure mode, with `ERR_IP_RISK_CLOSED`.
    * Rejects like `check`, and with `ERR_IP_RISK_ARGUMENT` for more than 50,000.

@@ -409,7 +409,7 @@ describe('an abort signal', () => {
       controller.abort(reason)
       await assert.rejects(aborted, reason)
       assert.equal(checker.peek(addressOf('vpn')), null)
-      assertDecision(await checker.check(addressOf('vpn')), { score: 50, source: 'api' })
+      await until(() => checker.stats().upstream.inFlight === 0)
       assertDecision(await checker.check(addressOf('vpn')), { score: 50, source: 'memory' })
       assert.equal(api.requestCount(), 1)
     })

@@ -211,7 +211,7 @@ impl<C: Calls> Batcher<C> {
                 self.size.refused(batch.len(), now);
                 self.send(batch);
             }
-            Err(BulkFailure::Failed(code @ (Code::KeyRefused | Code::KeyForbidden))) => {
+            Err(BulkFailure::Failed(code)) if charged == 0 && may_be_of_bulk_alone(code) => {
                 self.ask_one_and_then_the_others(batch, code).await;
             }
             Err(BulkFailure::Failed(code)) if is_refusal(code) => self.ask_each_alone(batch),
@@ -219,14 +219,20 @@ impl<C: Calls> Batcher<C> {
         }
     }
 
-    /// A plan may lack bulk calls alone. Whether the key itself is refused is true for everybody, so one call is enough
-    /// to see it.
+    /// Bulk calls may be refused, or fail, alone. What is true of single ones too is true for everybody, so one of them is
+    /// enough to see it.
     async fn ask_one_and_then_the_others(self: &Arc<Self>, mut batch: Vec<Waiter>, code: Code) {
         let Some(one) = batch.pop() else { return };
         let reply = self.ask_alone(one.address, one.until).await;
-        let is_refused = reply.outcome.as_ref().is_err_and(|failure| *failure == code);
+        let failure = reply.outcome.as_ref().err().copied();
         one.answer(reply);
-        if is_refused { fail(batch, code, 0) } else { self.ask_each_alone(batch) }
+        match failure {
+            Some(failure) if failure == code || failure == Code::Breaker => fail(batch, code, 0),
+            _ => {
+                self.pace.switch_off(self.clock.now());
+                self.ask_each_alone(batch);
+            }
+        }
     }
 
     fn ask_each_alone(self: &Arc<Self>, batch: Vec<Waiter>) {
@@ -255,6 +261,11 @@ fn is_refusal(code: Code) -> bool {
         code,
         Code::Endpoint | Code::RequestRefused | Code::KeyRefused | Code::KeyForbidden | Code::Redirect
     )
+}
+
+/// Whether single calls may pass nevertheless, though nobody knows.
+fn may_be_of_bulk_alone(code: Code) -> bool {
+    matches!(code, Code::KeyRefused | Code::KeyForbidden | Code::UpstreamStatus)
 }
 
 /// Whether the next bulk call is likely to fail in the same way, while single ones may not.

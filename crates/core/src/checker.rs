@@ -1,8 +1,10 @@
 //! A checker: an engine, policies, and the order in which an address is judged.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +48,13 @@ pub enum Evaluation {
     Decided(Decision),
     /// A look-up is needed.
     Pending(Pending),
+}
+
+/// What stands at one place of a list.
+enum Listed {
+    Decided(Decision),
+    /// The same as at that place.
+    As(usize),
 }
 
 /// A check that needs a look-up.
@@ -211,9 +220,19 @@ impl Checker {
     }
 
     /// The ladder, when the provider could not be asked.
-    async fn failed_to_ask(&self, code: Code, neighbour: Option<Evidence>, judged: Address) -> Finding {
+    async fn failed_to_ask(
+        &self,
+        code: Code,
+        neighbour: Option<(Evidence, bool)>,
+        judged: Address,
+    ) -> Finding {
         let now = self.engine.now();
-        match self.engine.kept(judged, now).await {
+        let kept = match code {
+            // There are many of them at once, and Redis is not to pay for that.
+            Code::Overloaded | Code::UnverifiedLimit => self.engine.stale_in_memory(judged, now),
+            _ => self.engine.kept(judged, now).await,
+        };
+        match kept {
             // Another process has brought it meanwhile, or its fresh copy was lost.
             Some((evidence, source)) if self.engine.is_fresh(&evidence, now) => {
                 Finding::Answered(Answer::Evidence(evidence), source, None)
@@ -236,7 +255,9 @@ impl Checker {
         let outcome = self.engine.look_up(Question { address: judged, keep, priority }).await;
         let finding = match outcome {
             Outcome::Answered(answer, source) => self.answered(answer, source, judged, self.engine.now()),
-            Outcome::Neighbour(evidence) => self.failed_to_ask(Code::Budget, Some(evidence), judged).await,
+            Outcome::Neighbour(evidence, is_spent) => {
+                self.failed_to_ask(Code::Budget, Some((evidence, is_spent)), judged).await
+            }
             Outcome::Failed(code) => self.failed_to_ask(code, None, judged).await,
         };
         self.with_policy(subject.policy, |policy| decide(policy, subject, finding, self.engine.now()))
@@ -318,28 +339,44 @@ impl Checker {
         }
         let mut decisions = Vec::with_capacity(texts.len());
         let mut look_ups = JoinSet::new();
+        // Where an address that is looked up stands first.
+        let mut first_places = HashMap::new();
         for (place, text) in texts.iter().enumerate() {
             let request = Request { text, policy, route, facts: Facts::default() };
             match self.evaluate(request) {
                 Evaluation::Decided(decision) => {
-                    decisions.push(Some(decision));
+                    decisions.push(Listed::Decided(decision));
                     if place % DECISIONS_AT_ONCE == 0 {
                         tokio::task::yield_now().await;
                     }
                 }
                 Evaluation::Pending(pending) => {
-                    decisions.push(None);
-                    let (checker, stop) = (Arc::clone(self), stop.clone());
-                    look_ups.spawn(async move { (place, checker.resolve_of_list(pending, &stop).await) });
+                    let first = *first_places.entry(pending.subject.address).or_insert(place);
+                    decisions.push(Listed::As(first));
+                    if first == place {
+                        let turn = self.turn_of_list(stop).await;
+                        let (checker, stop) = (Arc::clone(self), stop.clone());
+                        look_ups.spawn(async move {
+                            (place, checker.resolve_of_list(pending, turn, &stop).await)
+                        });
+                    }
                 }
             }
         }
         while let Some(ended) = look_ups.join_next().await {
             if let Ok((place, decision)) = ended {
-                decisions[place] = Some(decision);
+                decisions[place] = Listed::Decided(decision);
             }
         }
-        let decisions = decisions.into_iter().map(|decision| {
+        let decided = |listed: &Listed| match listed {
+            Listed::Decided(decision) => Some(decision.clone()),
+            Listed::As(_) => None,
+        };
+        let decisions = decisions.iter().map(|listed| {
+            let decision = match listed {
+                Listed::As(first) => decided(&decisions[*first]),
+                Listed::Decided(_) => decided(listed),
+            };
             // A look-up without a decision panicked.
             let decision = decision.unwrap_or_else(|| self.failed(policy, Code::Internal));
             self.record(&decision);
@@ -348,13 +385,23 @@ impl Checker {
         Ok(decisions.collect())
     }
 
-    async fn resolve_of_list(&self, pending: Pending, stop: &CancellationToken) -> Decision {
-        let turns = &self.engine.turns_of_lists;
-        let turn = match turns.try_acquire() {
-            Ok(turn) => Some(turn),
-            // An error would mean that turns were closed, which nobody does.
-            Err(_) => stop.run_until_cancelled(turns.acquire()).await.and_then(Result::ok),
-        };
+    /// Nothing when the list was stopped before its turn came. Taken before a task is made, so that there are as many of
+    /// these as turns.
+    async fn turn_of_list(&self, stop: &CancellationToken) -> Option<OwnedSemaphorePermit> {
+        let turns = Arc::clone(&self.engine.turns_of_lists);
+        if let Ok(turn) = Arc::clone(&turns).try_acquire_owned() {
+            return Some(turn);
+        }
+        // An error would mean that turns were closed, which nobody does.
+        stop.run_until_cancelled(turns.acquire_owned()).await.and_then(Result::ok)
+    }
+
+    async fn resolve_of_list(
+        &self,
+        pending: Pending,
+        turn: Option<OwnedSemaphorePermit>,
+        stop: &CancellationToken,
+    ) -> Decision {
         if turn.is_none() {
             return self.not_asked(pending);
         }

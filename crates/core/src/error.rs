@@ -112,7 +112,10 @@ impl Code {
     #[must_use]
     pub const fn class(self) -> FailureClass {
         match self {
-            Self::Quota | Self::Overloaded | Self::UnverifiedLimit | Self::Budget => FailureClass::Exhausted,
+            // Without Redis a shared budget cannot be asked, and a rush of new addresses can make that so.
+            Self::Quota | Self::Overloaded | Self::UnverifiedLimit | Self::Budget | Self::Redis => {
+                FailureClass::Exhausted
+            }
             _ => FailureClass::Upstream,
         }
     }

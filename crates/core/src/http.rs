@@ -66,6 +66,20 @@ impl Way<'_> {
     }
 }
 
+/// Nothing came back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unanswered {
+    pub(crate) code: Code,
+    /// Whether the question may have arrived.
+    pub(crate) may_be_charged: bool,
+}
+
+impl Unanswered {
+    fn unsent(code: Code) -> Self {
+        Self { code, may_be_charged: false }
+    }
+}
+
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Response {
@@ -119,7 +133,7 @@ impl Http {
     }
 
     /// `GET /v3/security` about `address`.
-    pub(crate) async fn get(&self, address: Address, until: Instant) -> Result<Response, Code> {
+    pub(crate) async fn get(&self, address: Address, until: Instant) -> Result<Response, Unanswered> {
         let mut url = self.endpoint.clone();
         url.query_pairs_mut()
             .append_pair("apiKey", self.api_key.expose())
@@ -129,11 +143,15 @@ impl Http {
 
     /// `POST /v3/security-bulk` about `addresses`, in their order. The answer may be as large as they deserve, so it is
     /// the caller who bounds both: options and lists take at most 1,000.
-    pub(crate) async fn post_bulk(&self, addresses: &[Address], until: Instant) -> Result<Response, Code> {
+    pub(crate) async fn post_bulk(
+        &self,
+        addresses: &[Address],
+        until: Instant,
+    ) -> Result<Response, Unanswered> {
         let mut url = self.bulk_endpoint.clone();
         url.query_pairs_mut().append_pair("apiKey", self.api_key.expose());
         let question = BulkQuestion { ips: addresses.iter().map(Address::to_string).collect() };
-        let body = serde_json::to_vec(&question).map_err(|_| Code::Internal)?;
+        let body = serde_json::to_vec(&question).map_err(|_| Unanswered::unsent(Code::Internal))?;
         let request = self.client.post(url).header("content-type", "application/json").body(body);
         fetch(request, &[200], largest_bulk_body(addresses.len()), until).await
     }
@@ -152,9 +170,13 @@ async fn fetch(
     with_body: &[u16],
     largest: usize,
     until: Instant,
-) -> Result<Response, Code> {
+) -> Result<Response, Unanswered> {
     let sent = timeout_at(until, request.header("accept", "application/json").send()).await;
-    let response = sent.map_err(|_| Code::Timeout)?.map_err(|error| classify(&error))?;
+    let sent = sent.map_err(|_| Unanswered { code: Code::Timeout, may_be_charged: true })?;
+    let response = sent.map_err(|error| Unanswered {
+        code: classify(&error),
+        may_be_charged: !error.is_connect() && classify(&error) != Code::Tls,
+    })?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let credits = header("x-credits-charged").and_then(|value| value.trim().parse().ok());
     let date = header("date").map(str::to_owned);
@@ -333,7 +355,8 @@ mod tests {
         served.abort();
         assert!(served.await.is_err());
         let error = http.post_bulk(&addresses(1), patience()).await.unwrap_err();
-        assert_eq!(format!("{error:?}"), "Connect");
+        assert_eq!((error.code, error.may_be_charged), (Code::Connect, false));
+        assert!(!format!("{error:?}").contains("top-secret"));
         assert!(!format!("{http:?}").contains("top-secret"));
     }
 }

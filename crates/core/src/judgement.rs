@@ -51,8 +51,8 @@ pub(crate) struct Failed {
     pub(crate) code: Code,
     /// Evidence that is older than its time to live, and where it was kept.
     pub(crate) stale: Option<(Evidence, Source)>,
-    /// The newest evidence about a neighbour, when nobody was asked to spare the budget.
-    pub(crate) neighbour: Option<Evidence>,
+    /// The newest evidence about a neighbour, when nobody was asked to spare the budget, and whether that is spent.
+    pub(crate) neighbour: Option<(Evidence, bool)>,
     pub(crate) feeds: Option<FeedEvidence>,
 }
 
@@ -212,24 +212,27 @@ impl Draft<'_> {
         let mode = self.policy.failure_mode_for(code.class());
         let rung = stale.and_then(|(evidence, source)| self.rung_of_stale(evidence, source, mode));
         let rung = rung.or_else(|| match neighbour {
-            Some(evidence) => self.rung_of_neighbour(evidence, feeds, mode),
+            Some((evidence, is_spent)) => self.rung_of_neighbour(evidence, is_spent, feeds, mode),
             None => self.rung_of_feeds(feeds, mode),
         });
         let decision = rung.unwrap_or_else(|| self.without_evidence(code, Source::None));
         Decision { degraded: true, failure: Some(code), ..decision }
     }
 
-    /// Another address is no evidence about this one: at most a challenge, and nothing for a policy that closes.
+    /// Another address is no evidence about this one: at most a challenge, nothing for a policy that closes, and no way past
+    /// the challenge that a spent budget asks for.
     fn rung_of_neighbour(
         self,
         evidence: Evidence,
+        is_spent: bool,
         feeds: Option<FeedEvidence>,
         mode: FailureMode,
     ) -> Option<Decision> {
-        if mode == FailureMode::Closed {
+        let decision = self.judged(evidence, Source::Memory);
+        let is_too_mild = is_spent && mode == FailureMode::Challenge && decision.action < Action::Challenge;
+        if mode == FailureMode::Closed || self.policy.failure_mode() == FailureMode::Closed || is_too_mild {
             return self.rung_of_feeds(feeds, mode);
         }
-        let decision = self.judged(evidence, Source::Memory);
         let action = decision.action.min(Action::Challenge);
         let reasons = decision.reasons.with(Reason::NeighbourEvidence);
         let feeds = feeds.filter(|feeds| feeds.is_match).map(|feeds| self.judged_by_feeds(feeds));
@@ -398,7 +401,7 @@ mod tests {
     fn failed() -> impl Strategy<Value = Finding> {
         let code = prop::sample::select(Code::ALL.to_vec());
         let stale = prop::option::of((any_evidence(), 0_u64..20_000_000));
-        let neighbour = prop::option::of(any_evidence());
+        let neighbour = prop::option::of((any_evidence(), any::<bool>()));
         (code, stale, neighbour, prop::option::of(feeds())).prop_map(|(code, stale, neighbour, feeds)| {
             let aged = |(evidence, age): (Evidence, u64)| Evidence { checked_at: NOW - age, ..evidence };
             let stale = stale.map(|stale| (aged(stale), Source::Memory));
@@ -543,16 +546,21 @@ mod tests {
 
         #[test]
         fn a_neighbour_challenges_at_most_and_says_nothing_where_a_policy_closes(
-            policy in any_policy(), subject in subject(), neighbour in any_evidence(), feeds in prop::option::of(feeds()),
+            policy in any_policy(), subject in subject(), neighbour in any_evidence(), is_spent: bool,
+            feeds in prop::option::of(feeds()),
         ) {
-            let failed = Failed { neighbour: Some(neighbour), feeds: feeds.clone(), ..Failed::with(Code::Budget) };
+            let neighbour = Some((neighbour, is_spent));
+            let failed = Failed { neighbour, feeds: feeds.clone(), ..Failed::with(Code::Budget) };
             let decision = decide(&policy, subject, Finding::Failed(failed), NOW);
             let without = Failed { feeds, ..Failed::with(Code::Budget) };
             let without = decide(&policy, subject, Finding::Failed(without), NOW);
             prop_assert!(decision.degraded && !decision.stale);
             prop_assert_eq!(decision.failure, Some(Code::Budget));
-            if is_closed(&policy, Code::Budget) {
+            let floor = policy.cap(Verdict { action: Action::Challenge, reasons: Reasons::default() }).action;
+            if is_closed(&policy, Code::Budget) || policy.failure_mode() == FailureMode::Closed {
                 prop_assert_eq!(decision.would_be, without.would_be);
+            } else if is_spent && policy.failure_mode_for(Code::Budget.class()) == FailureMode::Challenge {
+                prop_assert!(decision.would_be >= floor);
             } else if decision.source == Source::Memory {
                 prop_assert!(decision.would_be <= Action::Challenge);
                 prop_assert!(!decision.failed_open);

@@ -182,6 +182,12 @@ impl SharedCache {
     /// # Errors
     /// Why Redis did not help.
     pub async fn invalidate(&self, what: Invalidation) -> Result<(), Skip> {
+        // Also when Redis cannot be told: this process then does not believe what it still holds.
+        let time = match what {
+            Invalidation::AllUntil(time) => time,
+            Invalidation::Key(_) => self.shared.clock.now(),
+        };
+        self.shared.forgotten.note(what, time);
         let outcome = self.invalidate_at_all(what).await;
         outcome.inspect_err(|skip| {
             if *skip == Skip::NotAsked {

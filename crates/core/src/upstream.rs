@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::error::Code;
 use crate::evidence::Answer;
 use crate::feeds::fetch::retry_at;
-use crate::http::{Http, Response};
+use crate::http::{Http, Response, Unanswered};
 use crate::jitter::Jitter;
 use crate::names::NameTable;
 use crate::options::EngineOptions;
@@ -54,13 +54,12 @@ struct Ended<T, E> {
 
 /// The credits that a call about `count` addresses cost: what it says, or the list price for an answer that does not say
 /// or may have been lost on the way. Other statuses than 200 are free.
-fn cost(response: &Result<Response, Code>, count: usize) -> u64 {
+fn cost(response: &Result<Response, Unanswered>, count: usize) -> u64 {
     let price = u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(CREDITS_PER_LOOK_UP);
     match response {
         Ok(response) if response.status == 200 => response.credits.unwrap_or(price),
-        // Nothing of the question got there.
-        Ok(_) | Err(Code::Tls) => 0,
-        Err(_) => price,
+        Err(Unanswered { may_be_charged: true, .. }) => price,
+        Ok(_) | Err(_) => 0,
     }
 }
 
@@ -97,12 +96,17 @@ impl Upstream {
     }
 
     /// What comes back, unless everything ends before.
-    async fn answer(&self, call: impl Future<Output = Result<Response, Code>>) -> Result<Response, Code> {
+    async fn answer(
+        &self,
+        call: impl Future<Output = Result<Response, Unanswered>>,
+    ) -> Result<Response, Unanswered> {
         let began = Instant::now();
         self.counters.called();
         let response = tokio::select! {
             biased;
-            () = self.closing.cancelled() => return Err(Code::Closed),
+            () = self.closing.cancelled() => {
+                return Err(Unanswered { code: Code::Closed, may_be_charged: true });
+            }
             response = call => response,
         };
         self.counters.took(began.elapsed());
@@ -151,7 +155,7 @@ impl Upstream {
         let (now, charged) = (self.clock.now(), cost(&response, 1));
         let status = response.as_ref().ok().map(|response| response.status);
         let wanted = response.as_ref().ok().and_then(|response| wants_to_be_asked(response, now));
-        let outcome = response.and_then(|response| {
+        let outcome = response.map_err(|lost| lost.code).and_then(|response| {
             self.counters.charged(response.credits);
             security_api::read(response.status, &response.body?, address, &self.names, now)
         });
@@ -161,11 +165,13 @@ impl Upstream {
         Ok(Ended { outcome, failure, status, charged, is_probe })
     }
 
-    /// One call about several addresses, until `until` at the latest.
+    /// One call about several addresses, until `until` at the latest. Lists say nothing to the breaker when they fail: their
+    /// calls are long, and requests, which ask about one address, may do well.
     async fn call_bulk(
         &self,
         addresses: &[Address],
         until: Instant,
+        is_list: bool,
     ) -> Result<Ended<Vec<bulk::Outcome>, BulkFailure>, Code> {
         let admission = self.breaker.admit(self.clock.now())?;
         self.counters.batched();
@@ -173,7 +179,7 @@ impl Upstream {
         let (now, charged) = (self.clock.now(), cost(&response, addresses.len()));
         let status = response.as_ref().ok().map(|response| response.status);
         let wanted = response.as_ref().ok().and_then(|response| wants_to_be_asked(response, now));
-        let outcome = response.map_err(BulkFailure::Failed).and_then(|response| {
+        let outcome = response.map_err(|lost| BulkFailure::Failed(lost.code)).and_then(|response| {
             self.counters.charged(response.credits);
             bulk::read(response.status, &response.body?, addresses, &self.names, now)
         });
@@ -187,6 +193,7 @@ impl Upstream {
         match failure {
             // A plan may lack bulk calls alone, so a refused one does not shut the single ones out: they ask next.
             Some(Code::KeyRefused | Code::KeyForbidden) if !is_probe => drop(admission),
+            Some(code) if is_list && code != Code::Quota => drop(admission),
             _ => admission.report(failure, wanted, now),
         }
         Ok(Ended { outcome, failure, status, charged, is_probe })
@@ -204,7 +211,7 @@ impl Calls for Arc<Upstream> {
         addresses: &[Address],
         until: Instant,
     ) -> (Result<Vec<bulk::Outcome>, BulkFailure>, u64) {
-        self.make(until, || self.call_bulk(addresses, until)).await
+        self.make(until, || self.call_bulk(addresses, until, false)).await
     }
 }
 
@@ -237,7 +244,20 @@ impl Calls for ListCalls {
         addresses: &[Address],
         until: Instant,
     ) -> (Result<Vec<bulk::Outcome>, BulkFailure>, u64) {
-        self.upstream.bulk(addresses, until).await
+        let upstream = &self.upstream;
+        let call = |addresses| upstream.make(until, move || upstream.call_bulk(addresses, until, true));
+        let Some(cause) = upstream.health().cause else { return call(addresses).await };
+        // In an outage only a call about one address shows whether it is over.
+        let Some((first, others)) = addresses.split_first() else {
+            return (Err(BulkFailure::Failed(cause)), 0);
+        };
+        let bulk::Reply { outcome, charged } = self.single(*first, until).await;
+        if let Err(code) = outcome {
+            return (Err(BulkFailure::Failed(code)), charged);
+        }
+        let (outcomes, charged_for_others) = call(others).await;
+        let outcomes = outcomes.map(|others| [outcome].into_iter().chain(others).collect());
+        (outcomes, charged + charged_for_others)
     }
 }
 

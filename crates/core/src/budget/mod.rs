@@ -238,10 +238,16 @@ impl Budget {
     #[must_use]
     pub fn is_under_pressure(&self, now: u64) -> bool {
         let mut inner = self.inner();
-        let is_refusing = inner.refused_at.is_some_and(|at| now.abs_diff(at) < PRESSURE);
+        let is_refusing = inner.is_refusing(now);
         let (known, spent) = inner.hour;
         let here = if known == hour(now) { spent } else { 0 };
         is_refusing || inner.funds.iter_mut().any(|fund| fund.is_half_an_hour_spent(here, now))
+    }
+
+    /// Whether a request was refused within the last minute.
+    #[must_use]
+    pub fn is_refusing(&self, now: u64) -> bool {
+        self.inner().is_refusing(now)
     }
 
     /// What happened since this was last asked: 50, 80 and 95 % of a day or a month, once each. Seconds have none.
@@ -256,8 +262,8 @@ impl Budget {
     }
 }
 
-/// What is held: by fund the number of the account and what was taken out of it, and the hour.
-type Held = ([Option<(u64, Heaps)>; 3], u64);
+/// What is held: by fund the number of the account and what was taken out of it; and the hour in which it counts.
+type Held = ([Option<(u64, Heaps)>; 3], Option<u64>);
 
 impl Inner {
     fn hold(&mut self, count: u64, priority: Priority, now: u64) -> Option<Held> {
@@ -269,10 +275,18 @@ impl Inner {
         for (place, fund) in held.iter_mut().zip(&mut self.funds) {
             *place = fund.hold(credits, priority, now);
         }
+        // Lists put nobody under pressure.
+        if priority == Priority::Bulk {
+            return Some((held, None));
+        }
         let hour = hour(now);
         let spent = if self.hour.0 == hour { self.hour.1 } else { 0 };
         self.hour = (hour, spent.saturating_add(credits));
-        Some((held, hour))
+        Some((held, Some(hour)))
+    }
+
+    fn is_refusing(&self, now: u64) -> bool {
+        self.refused_at.is_some_and(|at| now.abs_diff(at) < PRESSURE)
     }
 
     fn refuse(&mut self, priority: Priority, now: u64) -> Code {
@@ -320,8 +334,8 @@ impl Inner {
         self.events.drain(..too_many);
     }
 
-    fn settle(&mut self, count: u64, held: &[Option<(u64, Heaps)>; 3], hour: u64, charged: u64) {
-        if self.hour.0 == hour {
+    fn settle(&mut self, count: u64, held: &[Option<(u64, Heaps)>; 3], hour: Option<u64>, charged: u64) {
+        if hour == Some(self.hour.0) {
             let before = count.saturating_mul(CREDITS_PER_LOOK_UP);
             self.hour.1 = self.hour.1.saturating_sub(before).saturating_add(charged);
         }
@@ -343,7 +357,7 @@ pub struct Reservation<'a> {
     count: u64,
     /// By fund: the number of the account, and what was taken out of it.
     held: [Option<(u64, Heaps)>; 3],
-    hour: u64,
+    hour: Option<u64>,
 }
 
 impl Reservation<'_> {

@@ -27,8 +27,8 @@ pub(crate) struct Question {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Answered(Answer, Source),
-    /// Nobody was asked, to spare the budget; the newest evidence about a neighbour.
-    Neighbour(Evidence),
+    /// Nobody was asked, to spare the budget; the newest evidence about a neighbour, and whether the budget is spent.
+    Neighbour(Evidence, bool),
     Failed(Code),
 }
 
@@ -46,6 +46,8 @@ pub(crate) struct Claim {
 #[derive(Debug)]
 pub(crate) struct Flight {
     keep: AtomicBool,
+    /// Whether what it brings was invalidated meanwhile.
+    is_forgotten: AtomicBool,
     priority: AtomicU8,
     /// For whom leave was asked to make it.
     asked: OnceLock<Claim>,
@@ -61,7 +63,7 @@ impl Flight {
     }
 
     pub(crate) fn may_be_kept(&self) -> bool {
-        self.keep.load(Ordering::Relaxed)
+        self.keep.load(Ordering::Relaxed) && !self.is_forgotten.load(Ordering::Relaxed)
     }
 
     fn priority(&self) -> Priority {
@@ -74,7 +76,9 @@ impl Flight {
 
     /// The best claim of those who ask so far: it is made for them. Who joins later has no part in what is refused.
     pub(crate) fn claim(&self) -> Claim {
-        *self.asked.get_or_init(|| Claim { keep: self.may_be_kept(), priority: self.priority() })
+        *self
+            .asked
+            .get_or_init(|| Claim { keep: self.keep.load(Ordering::Relaxed), priority: self.priority() })
     }
 
     /// Whether leave was asked for somebody with less of a claim than who asks this.
@@ -158,7 +162,9 @@ impl Local {
     pub(crate) fn start(self: &Arc<Self>, question: Question, now: u64) -> Start {
         let key = self.key(question.address);
         let mut flights = self.flights();
-        if let Some(flight) = flights.by_key.get(&key) {
+        // A list's look-up may take long, and nobody at a gate waits for it: a request makes its own.
+        let is_for_lists = |flight: &Arc<Flight>| !flight.is_counted && question.priority != Priority::Bulk;
+        if let Some(flight) = flights.by_key.get(&key).filter(|flight| !is_for_lists(flight)) {
             flight.join(question);
             return Start::Joined(Arc::clone(flight));
         }
@@ -174,6 +180,7 @@ impl Local {
         let (sender, outcome) = watch::channel(None);
         let flight = Arc::new(Flight {
             keep: AtomicBool::new(question.keep),
+            is_forgotten: AtomicBool::new(false),
             priority: AtomicU8::new(question.priority as u8),
             asked: OnceLock::new(),
             is_counted,
@@ -186,7 +193,7 @@ impl Local {
     /// Forgets one key, or everything. What is under way is not kept when it ends.
     pub(crate) fn forget(&self, key: Option<CacheKey>) {
         let mut flights = self.flights();
-        let forget = |flight: Arc<Flight>| flight.keep.store(false, Ordering::Relaxed);
+        let forget = |flight: Arc<Flight>| flight.is_forgotten.store(true, Ordering::Relaxed);
         if let Some(key) = key {
             flights.remove(key).into_iter().for_each(forget);
             self.cache.remove(key);
@@ -210,15 +217,13 @@ pub(crate) struct Landing {
 impl Landing {
     /// Keeps the answer and leaves the list in one step, so that whoever asks next finds one of the two, and whoever
     /// forgets it comes before or after. `share` hands an answer that is kept on, and must not block.
-    pub(crate) fn land(self, outcome: Outcome, now: u64, share: impl FnOnce(CacheKey, &Answer)) {
+    pub(crate) fn land(self, outcome: Outcome, now: u64, share: impl FnOnce(CacheKey, &Answer, Source)) {
         let mut flights = self.local.flights();
         if let Outcome::Answered(answer, source) = &outcome
             && self.flight.may_be_kept()
         {
             self.local.cache.insert(self.key, answer.clone(), now);
-            if *source == Source::Api {
-                share(self.key, answer);
-            }
+            share(self.key, answer, *source);
         }
         self.remove_from(&mut flights);
         drop(flights);

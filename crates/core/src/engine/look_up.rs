@@ -67,14 +67,12 @@ impl Engine {
             let asked = engine.ask(landing.key, &landing.flight, question, until);
             let asked = timeout_at(until + GRACE, asked).await;
             let outcome = asked.unwrap_or(Outcome::Failed(Code::Timeout));
-            if let (Some(spending), Outcome::Answered(Answer::Evidence(evidence), _)) =
-                (&engine.spending, &outcome)
-            {
-                spending.learn(question.address, evidence);
-            }
-            landing.land(outcome, engine.now(), |key, answer| {
-                if let Some(shared) = &engine.shared {
+            landing.land(outcome, engine.now(), |key, answer, source| {
+                if let (Some(shared), Source::Api) = (&engine.shared, source) {
                     shared.put(key, answer);
+                }
+                if let (Some(spending), Answer::Evidence(evidence)) = (&engine.spending, answer) {
+                    spending.learn(question.address, evidence);
                 }
             });
         });
@@ -93,7 +91,7 @@ impl Engine {
         question: Question,
         until: Instant,
     ) -> Outcome {
-        if let Some(answer) = self.fresh_in_redis(key).await {
+        if let Some(answer) = self.fresh_in_redis(key, question.priority).await {
             return Outcome::Answered(answer, Source::Redis);
         }
         let reservation = match self.leave(flight, question.address).await {
@@ -110,9 +108,12 @@ impl Engine {
         }
     }
 
-    async fn fresh_in_redis(&self, key: CacheKey) -> Option<Answer> {
+    async fn fresh_in_redis(&self, key: CacheKey, priority: Priority) -> Option<Answer> {
+        let shared = self.shared.as_ref()?;
+        // Requests are not to wait behind thousands of a list. An error would mean that it was closed.
+        let _turn = if priority == Priority::Bulk { self.lists_at_redis.acquire().await.ok() } else { None };
         // Why Redis did not help is counted there.
-        self.shared.as_ref()?.fresh(key, &self.names, self.now()).await.ok().flatten()
+        shared.fresh(key, &self.names, self.now()).await.ok().flatten()
     }
 
     /// Whether the provider may be asked, and what pays for it where there is a budget.
@@ -129,13 +130,13 @@ impl Engine {
             return Err(Outcome::Failed(Code::UnverifiedLimit));
         }
         let Some(spending) = &self.spending else { return Ok(None) };
-        let leave = spending.leave(address, priority, self.now(), self.shared.as_ref()).await;
+        let leave = spending.leave(address, Claim { keep, priority }, self.now(), self.shared.as_ref()).await;
         match leave {
             Leave::LookUp(reservation) => {
                 self.lease_ahead(priority);
                 Ok(Some(reservation))
             }
-            Leave::Neighbour(evidence) => Err(Outcome::Neighbour(evidence)),
+            Leave::Neighbour(evidence, is_spent) => Err(Outcome::Neighbour(evidence, is_spent)),
             Leave::Refused(code) => Err(Outcome::Failed(code)),
         }
     }
@@ -235,7 +236,7 @@ mod tests {
                 let begun = engine.local.start(question(asked_for), engine.now());
                 let Start::Begun(landing) = begun else { panic!("it was begun before") };
                 landing.flight.claim();
-                let refuse = async { landing.land(Outcome::Failed(refused), engine.now(), |_, _| {}) };
+                let refuse = async { landing.land(Outcome::Failed(refused), engine.now(), |_, _, _| {}) };
                 // It joins before the other is refused.
                 tokio::join!(biased; engine.look_up(question(joining)), refuse).0
             });

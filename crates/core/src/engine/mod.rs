@@ -43,6 +43,8 @@ const NEEDS_A_KEY: &str =
 const ADDRESSES_PER_CALL: usize = 1_000;
 /// How many addresses of lists are looked up at once: those of four calls.
 const MOST_OF_LISTS: usize = 4 * ADDRESSES_PER_CALL;
+/// How many addresses of lists Redis is asked about at once.
+const LISTS_AT_REDIS: usize = 64;
 /// A call about a list may take that many deadlines: it is long, and nobody waits at a gate for it.
 const DEADLINES_OF_LISTS: u32 = 4;
 
@@ -60,7 +62,8 @@ pub struct Engine {
     batcher: Option<Arc<Batcher<Arc<Upstream>>>>,
     /// For lists: they fill their calls and do not mind waiting.
     lists: Option<Arc<Batcher<ListCalls>>>,
-    pub(crate) turns_of_lists: Semaphore,
+    pub(crate) turns_of_lists: Arc<Semaphore>,
+    lists_at_redis: Semaphore,
     feeds: Option<Arc<FeedSource>>,
     local: Arc<Local>,
     shared: Option<SharedCache>,
@@ -124,7 +127,8 @@ impl Engine {
         Ok(Self {
             batcher: upstream.as_ref().and_then(|upstream| batcher(upstream, &options, &clock)),
             lists: upstream.as_ref().and_then(|upstream| batcher_of_lists(upstream, &options, &clock)),
-            turns_of_lists: Semaphore::new(most_of_lists(&options)),
+            turns_of_lists: Arc::new(Semaphore::new(most_of_lists(&options))),
+            lists_at_redis: Semaphore::new(LISTS_AT_REDIS),
             upstream,
             feeds,
             local,
@@ -277,7 +281,7 @@ impl Engine {
         let mut diagnosis =
             Diagnosis { elapsed: ended.saturating_sub(began), roots: http.roots, ..Diagnosis::default() };
         match response {
-            Err(code) => diagnosis.failure = Some(code),
+            Err(lost) => diagnosis.failure = Some(lost.code),
             Ok(response) => {
                 let outcome = response.body.and_then(|body| {
                     security_api::read(response.status, &body, address.judged(), &self.names, ended)
@@ -338,7 +342,8 @@ fn batcher_of_lists(
 ) -> Option<Arc<Batcher<ListCalls>>> {
     let calls = ListCalls::new(Arc::clone(upstream), options.deadline);
     let batch = BatchOptions { threshold: 0, size: ADDRESSES_PER_CALL, ..options.batch? };
-    Some(Arc::new(Batcher::new(calls, batch, MOST_OF_LISTS, Pace::patient(), Arc::clone(clock))))
+    // Turns bound them already.
+    Some(Arc::new(Batcher::new(calls, batch, usize::MAX, Pace::patient(), Arc::clone(clock))))
 }
 
 /// Without a provider there must be something else to score with.

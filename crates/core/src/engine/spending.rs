@@ -1,5 +1,6 @@
 //! Whether a look-up may be paid for, and what answers for an address when it may not.
 
+use super::local::Claim;
 use crate::address::Address;
 use crate::budget::{Budget, BudgetOptions, Priority, Reservation};
 use crate::error::Code;
@@ -17,7 +18,8 @@ pub(crate) struct Spending {
 /// Whether to make a look-up.
 pub(crate) enum Leave<'a> {
     LookUp(Reservation<'a>),
-    Neighbour(Evidence),
+    /// A neighbour's evidence, and whether the budget itself is spent.
+    Neighbour(Evidence, bool),
     Refused(Code),
 }
 
@@ -28,11 +30,12 @@ impl Spending {
         Self { budget, neighbours: Neighbours::default() }
     }
 
-    /// Lists are bounded by what they may spend, and leave the neighbours' turns to requests.
+    /// Lists are bounded by what they may spend, and leave the neighbours' turns to requests; so do addresses that anybody
+    /// could have written, of which there are few.
     pub(crate) async fn leave(
         &self,
         address: Address,
-        priority: Priority,
+        Claim { keep, priority }: Claim,
         now: u64,
         ledger: Option<&SharedCache>,
     ) -> Leave<'_> {
@@ -41,15 +44,20 @@ impl Spending {
         }
         let network = Network::of(address);
         let is_under_pressure = self.budget.is_under_pressure(now);
-        if let Some(instead) = instead_of_a_look_up(self.neighbours.admit(network, is_under_pressure, now)) {
+        let is_spent = self.budget.is_refusing(now);
+        let turn = self.neighbours.admit(network, is_under_pressure, now);
+        if let Some(instead) = instead_of_a_look_up(turn, is_spent) {
             return instead;
         }
         let reservation = match self.take(priority, now, ledger).await {
             Ok(reservation) => reservation,
             Err(code) => return Leave::Refused(code),
         };
+        if !keep {
+            return Leave::LookUp(reservation);
+        }
         let turn = self.neighbours.looked_up(network, is_under_pressure, now);
-        match instead_of_a_look_up(turn) {
+        match instead_of_a_look_up(turn, is_spent) {
             None => Leave::LookUp(reservation),
             Some(instead) => {
                 reservation.settle(Some(0));
@@ -80,10 +88,10 @@ impl Spending {
     }
 }
 
-fn instead_of_a_look_up(turn: Turn) -> Option<Leave<'static>> {
+fn instead_of_a_look_up(turn: Turn, is_spent: bool) -> Option<Leave<'static>> {
     match turn {
         Turn::LookUp => None,
-        Turn::Sibling(evidence) => Some(Leave::Neighbour(evidence)),
+        Turn::Sibling(evidence) => Some(Leave::Neighbour(evidence, is_spent)),
         Turn::Refused => Some(Leave::Refused(Code::Budget)),
     }
 }

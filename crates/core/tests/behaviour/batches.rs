@@ -92,13 +92,16 @@ fn a_bulk_call_that_fails_for_the_moment_is_made_once_more_and_the_success_count
 }
 
 #[test]
-fn there_is_no_third_bulk_call() {
+fn bulk_calls_that_fail_alone_fail_nobody_and_are_left() {
     runtime().block_on(async {
         let world = patient().await;
-        world.server.answer_bulk_at_first(2, &Reply::status(503));
-        let failed = at_once(&world, 130).await.iter().filter(|decision| decision.failure.is_some()).count();
-        let stats = world.checker.engine().stats();
-        assert_eq!((failed, stats.batches, stats.retries), (98, 2, 1));
+        world.server.answer_bulk(Reply::status(503));
+        for _ in 0..2 {
+            assert_own_answers(&at_once(&world, 130).await);
+            let stats = world.checker.engine().stats();
+            assert_eq!((stats.batches, stats.retries), (2, 1));
+            world.checker.invalidate(None).await.unwrap();
+        }
     });
 }
 

@@ -50,6 +50,11 @@ fn address(number: usize) -> String {
     format!("192.0.2.{number}")
 }
 
+/// One of many, each in a network of its own.
+fn one_of_many(number: usize) -> String {
+    format!("2001:db8:{number:x}::1")
+}
+
 #[test]
 fn checks_at_the_same_time_share_one_call_per_address_and_its_answer() {
     const ADDRESSES: usize = 16;
@@ -346,6 +351,60 @@ fn a_call_that_panics_leaves_no_call_behind_and_gives_the_failure_mode() {
         assert_eq!(checker.engine().stats().in_flight, 0);
         let again = checking(&checker, ADDRESS, TRUSTED_PROXY).await.unwrap();
         assert_eq!((again.source, again.failure), (Source::Api, None));
+    });
+}
+
+#[test]
+fn a_login_does_not_wait_for_a_list() {
+    runtime().block_on(async {
+        let world = World::new(json!({ "deadlineMs": 20_000 })).await;
+        world.server.answer_bulk(Reply::Stalled(Vec::new()));
+        world.server.answer(ADDRESS, Reply::score(95));
+        let (checker, stop) = (Arc::clone(&world.checker), CancellationToken::new());
+        let list = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                let texts = (0..100).map(address).chain([ADDRESS.to_owned()]).collect();
+                checker.check_many(texts, PolicyId::from_number(0), RouteId::OTHER, &stop).await
+            }
+        });
+        world.server.arrived(1).await;
+        let decision = checking(&world.checker, ADDRESS, TRUSTED_PROXY).await.unwrap();
+        assert_eq!((decision.source, decision.score.value()), (Source::Api, 95));
+        list.abort();
+    });
+}
+
+#[test]
+fn an_address_of_a_list_that_fails_is_asked_about_once_however_often_it_stands_there() {
+    runtime().block_on(async {
+        let world = World::new(json!({ "batch": { "waitMs": 100 } })).await;
+        world.server.answer(ADDRESS, Reply::Http(200, b"{}".to_vec()));
+        let texts = vec![ADDRESS.to_owned(); 9_000];
+        let stop = CancellationToken::new();
+        let policy = PolicyId::from_number(0);
+        let decisions = world.checker.check_many(texts, policy, RouteId::OTHER, &stop).await.unwrap();
+        assert_eq!(decisions.len(), 9_000);
+        assert!(decisions.iter().all(|decision| decision.failure == Some(Code::Malformed)));
+        assert_eq!(world.server.traffic(ADDRESS).requests, 1);
+    });
+}
+
+#[test]
+fn a_list_that_fails_shuts_no_login_out() {
+    runtime().block_on(async {
+        let world = World::new(json!({ "batch": { "waitMs": 20 } })).await;
+        world.server.answer_bulk(Reply::Bytes(Vec::new()));
+        for number in 0..12 {
+            let texts = (0..50).map(|place| one_of_many(100 * number + place)).collect();
+            let stop = CancellationToken::new();
+            let policy = PolicyId::from_number(0);
+            let decisions = world.checker.check_many(texts, policy, RouteId::OTHER, &stop).await.unwrap();
+            assert!(decisions.iter().all(|decision| decision.failure.is_some()));
+            world.clock.advance(1_000);
+            let login = checking(&world.checker, &one_of_many(50_000 + number), TRUSTED_PROXY).await.unwrap();
+            assert_eq!(login.failure, None, "{number}");
+        }
     });
 }
 

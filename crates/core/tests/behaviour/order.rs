@@ -268,8 +268,10 @@ fn what_a_caller_can_cause_is_exhausted_and_everything_else_is_upstream() {
         } }))
         .await;
         for code in Code::ALL {
-            let is_exhausted =
-                matches!(code, Code::Quota | Code::Overloaded | Code::UnverifiedLimit | Code::Budget);
+            let is_exhausted = matches!(
+                code,
+                Code::Quota | Code::Overloaded | Code::UnverifiedLimit | Code::Budget | Code::Redis
+            );
             assert_eq!(code.class() == FailureClass::Exhausted, is_exhausted, "{code}");
             let mut policies = ["open_upstream", "open_exhausted"];
             if is_exhausted {

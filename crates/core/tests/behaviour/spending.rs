@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::server::{Reply, Server};
-use crate::support::{StoppedClock, TRUSTED_PROXY, checker, policy, reasons, runtime};
+use crate::support::{StoppedClock, TRUSTED_PROXY, UNVERIFIED, checker, policy, reasons, runtime};
 
 const SECOND: u64 = 1_000;
 const HOUR: u64 = 3_600 * SECOND;
@@ -198,6 +198,76 @@ fn a_clean_neighbour_clears_a_login_and_never_a_payment() {
 }
 
 #[test]
+fn neither_a_forged_address_nor_an_invalidated_answer_speaks_for_its_neighbours() {
+    runtime().block_on(async {
+        let world = pressed().await;
+        let [sibling, _] = NETWORKS;
+        world.server.answer_otherwise(Reply::score(85));
+        for number in 0..15 {
+            assert_eq!(check(&world, &sibling(number), "login").await.source, Source::Api);
+        }
+        world.server.answer_otherwise(Reply::score(0));
+        let login = policy(&world.checker, "login");
+        let text = sibling(200);
+        let request = Request { text: &text, policy: login, route: RouteId::OTHER, facts: UNVERIFIED };
+        assert_eq!(world.checker.check(request).await.source, Source::Api);
+        // Its answer is forgotten while it is on its way.
+        world.server.hold();
+        let last = checking(&world, sibling(15), "login");
+        world.server.arrived(22).await;
+        world.checker.invalidate(Some(&sibling(15))).await.unwrap();
+        world.server.release();
+        assert_eq!(last.await.unwrap().source, Source::Api);
+        let decision = check(&world, &sibling(16), "login").await;
+        assert!(!is_neighbour_evidence(&world, &decision) || decision.score.value() == 85, "{decision:?}");
+        assert_ne!(decision.action, Action::Allow);
+    });
+}
+
+#[test]
+fn a_clean_neighbour_is_no_way_past_a_spent_budget_or_a_policy_that_closes() {
+    let [sibling, _] = NETWORKS;
+    runtime().block_on(async {
+        let world = World::new(json!({ "budget": { "perDay": 20, "reserved": 0 } })).await;
+        for number in 0..16 {
+            check(&world, &sibling(number), "login").await;
+        }
+        assert_eq!(check(&world, &sibling(30), "login").await.action, Action::Allow, "pressure alone");
+        for number in 0..5 {
+            check(&world, &unrelated(number), "login").await;
+        }
+        assert_eq!(check(&world, &sibling(31), "login").await.action, Action::Challenge, "nothing is left");
+    });
+    runtime().block_on(async {
+        let closes =
+            json!({ "extends": "payment", "onFailure": { "upstream": "closed", "exhausted": "challenge" } });
+        let options = json!({ "budget": { "perDay": 240 }, "policies": { "closes": closes } });
+        let world = World::new(options).await;
+        for number in 0..16 {
+            check(&world, &sibling(number), "login").await;
+        }
+        assert!(is_neighbour_evidence(&world, &check(&world, &sibling(16), "login").await));
+        assert_eq!(check(&world, &sibling(16), "closes").await.action, Action::Challenge);
+    });
+}
+
+#[test]
+fn a_list_puts_no_login_under_pressure() {
+    runtime().block_on(async {
+        let world = World::new(json!({ "budget": { "perDay": 2_400 } })).await;
+        let list = (0..200).map(unrelated).collect();
+        let stop = CancellationToken::new();
+        let login = policy(&world.checker, "login");
+        let decisions = world.checker.check_many(list, login, RouteId::OTHER, &stop).await.unwrap();
+        assert!(decisions.iter().all(|decision| decision.source == Source::Api));
+        let [sibling, _] = NETWORKS;
+        for number in 0..40 {
+            assert_eq!(check(&world, &sibling(number), "login").await.source, Source::Api, "{number}");
+        }
+    });
+}
+
+#[test]
 fn under_pressure_a_network_has_16_look_ups_however_many_ask_at_once() {
     for sibling in NETWORKS {
         runtime().block_on(async {
@@ -214,6 +284,7 @@ fn under_pressure_a_network_has_16_look_ups_however_many_ask_at_once() {
 fn who_is_refused_takes_no_turn_of_the_network() {
     runtime().block_on(async {
         let world = World::new(json!({ "budget": { "perSecond": 1, "reserved": 0 } })).await;
+        world.server.answer_otherwise(Reply::score(60));
         let [sibling, _] = NETWORKS;
         for second in 0..15 {
             assert_eq!(check(&world, &sibling(second), "login").await.source, Source::Api, "{second}");
@@ -320,7 +391,7 @@ fn a_budget_that_cannot_be_asked_is_a_fault_and_not_one_that_is_used_up() {
         let world = World::new(options).await;
         for number in 0..20 {
             let login = check(&world, &unrelated(number), "login").await;
-            assert_eq!((login.failure, login.failed_open), (Some(Code::Redis), true));
+            assert_eq!((login.failure, login.action), (Some(Code::Redis), Action::Challenge));
             let payment = check(&world, &unrelated(number), "payment").await;
             assert_eq!((payment.failure, payment.action), (Some(Code::Redis), Action::Hold));
         }

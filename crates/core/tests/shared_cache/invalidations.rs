@@ -42,6 +42,20 @@ async fn what_was_learnt_before_does_not_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_told_is_not_believed_here_all_the_same() {
+    let server = Server::start(&[]);
+    let world = World::of(&server);
+    world.put(EIGHT, 1, world.now()).await;
+    world.until_found(EIGHT, Some(1)).await;
+    world.clock.advance(10);
+    server.pause();
+    assert!(world.cache.invalidate(eight()).await.is_err());
+    server.resume();
+    world.until("it is back", |stats| matches!(stats.state, CacheState::Connected { .. })).await;
+    assert_eq!((world.fresh(EIGHT).await, world.stale(EIGHT).await), (Ok(None), Ok(None)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_away_hears_of_it_later() {
     let server = Server::start(&[]);
     server.run::<()>("ACL SETUSER other on >pass ~ip-risk* &ip-risk-invalidations +@all");

@@ -60,7 +60,7 @@ async fn what_is_leased_ahead_is_spent_without_redis_and_then_it_is_a_fault() {
         assert_eq!(process.check(number, "login").await.source, Source::Api, "{number}");
     }
     let login = process.check(151, "login").await;
-    assert_eq!((login.failure, login.failed_open), (Some(Code::Redis), true));
+    assert_eq!((login.failure, login.action), (Some(Code::Redis), Action::Challenge));
     let payment = process.check(151, "payment").await;
     assert_eq!((payment.failure, payment.action), (Some(Code::Redis), Action::Hold));
     assert_eq!(provider.traffic("2001:db8:98::1").requests, 0, "nobody pays for it");

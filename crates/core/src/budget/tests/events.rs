@@ -31,9 +31,11 @@ fn each_percentage_has_one_event_in_each_day() {
 fn pressure_is_half_an_hours_share_or_a_request_that_was_refused() {
     // 100 an hour.
     let budget = daily(2_400);
-    drop(budget.try_take(49, Priority::Bulk, NOW).unwrap());
+    drop(budget.try_take(500, Priority::Bulk, NOW).unwrap());
+    assert!(!budget.is_under_pressure(NOW), "lists put nobody under pressure");
+    drop(budget.try_take(49, Priority::Normal, NOW).unwrap());
     assert!(!budget.is_under_pressure(NOW));
-    let under_way = budget.try_take(1, Priority::Bulk, NOW).unwrap();
+    let under_way = budget.try_take(1, Priority::Normal, NOW).unwrap();
     assert!(budget.is_under_pressure(NOW + HOUR - 1));
     assert!(!budget.is_under_pressure(NOW + HOUR));
     under_way.settle(Some(0));
