@@ -50,6 +50,7 @@ const parts = {
     for (const which of [
       ['-p', 'ip-risk-core', '--all-targets'],
       ['-p', 'ip-risk-benchmark', '--all-targets'],
+      ['-p', 'ip-risk-upstream', '--all-targets'],
       ['-p', 'ip-risk-node'],
     ]) {
       run(`rust: lints of ${which[1]}`, 'cargo', 'clippy', ...which, '--quiet', '--', '-D', 'warnings')

@@ -1,0 +1,63 @@
+// How long processes and threads have had a processor, as Linux tells it.
+
+import { spawn } from 'node:child_process'
+import { readFileSync, readdirSync } from 'node:fs'
+import { setTimeout as wait } from 'node:timers/promises'
+
+/** The unit of `/proc`, which is the same on all systems that Node.js runs on. */
+const TICK_MS = 10
+
+/** @param {string} file a `stat` below `/proc` */
+function readTicks(file) {
+  const stat = readFileSync(file, 'utf8')
+  // The name before it may hold blanks. User and system time are the fields 14 and 15.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+}
+
+/** The milliseconds of a process. */
+export function processMs(pid) {
+  return readTicks(`/proc/${pid}/stat`)
+}
+
+/** The milliseconds of the threads of this process with that name. */
+export function threadMs(name) {
+  const threads = readdirSync('/proc/self/task').map((id) => `/proc/self/task/${id}`)
+  const named = threads.filter((thread) => readFileSync(`${thread}/comm`, 'utf8').trim() === name)
+  return named.reduce((sum, thread) => sum + readTicks(`${thread}/stat`), 0)
+}
+
+/** The milliseconds of the thread that runs JavaScript. */
+export function mainThreadMs() {
+  return readTicks(`/proc/self/task/${process.pid}/stat`)
+}
+
+/** The milliseconds of everything on this machine, all processors together. */
+export function machineMs() {
+  const [user, nice, system, , , interrupts, softInterrupts, stolen] = readFileSync('/proc/stat', 'utf8')
+    .split('\n', 1)[0]
+    .split(/ +/)
+    .slice(1)
+    .map(Number)
+  return (user + nice + system + interrupts + softInterrupts + stolen) * TICK_MS
+}
+
+/** Waits until this machine has done next to nothing for a second. */
+export async function quiet() {
+  for (let second = 1; ; second++) {
+    const before = machineMs()
+    await wait(1_000)
+    if (machineMs() - before < 100) return
+    if (second % 60 === 0) console.error('waiting: something else runs on this machine')
+  }
+}
+
+/** Processes that only compute, as many as wanted. They end by themselves when nobody ends them. */
+export function occupy(count) {
+  const compute = 'const end = Date.now() + 300_000; while (Date.now() < end);'
+  const children = Array.from({ length: count }, () => spawn(process.execPath, ['-e', compute]))
+  return {
+    ms: () => children.reduce((sum, { pid }) => sum + processMs(pid), 0),
+    close: () => children.forEach((child) => child.kill()),
+  }
+}
