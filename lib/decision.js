@@ -8,6 +8,8 @@ const { actions, bands, codes, fields, modes, provenances, providers, sources } 
  *
  * @import { Decision, Flags } from '../index.js'
  * @import { Policies } from './policies.js'
+ *
+ * @typedef {number[] | Uint32Array} Words
  */
 
 /** Where each part of a decision stands among its words. */
@@ -33,11 +35,11 @@ const ABSENT_SCORE = 255
 
 /** Sets of flags as frozen objects, shared by all decisions with the same evidence. */
 class FlagCache {
-  /** @type {Map<number, { words: Uint32Array, flags: Readonly<Flags> }>} by the hash of their words */
+  /** @type {Map<number, { words: Words, flags: Readonly<Flags> }>} by the hash of their words */
   #kept = new Map()
 
   /**
-   * @param {Uint32Array} words
+   * @param {Words} words
    * @param {number} at where the decision begins
    * @param {(id: number) => string | null | undefined} namesOf gives the names as JSON
    * @returns {Readonly<Flags>}
@@ -55,7 +57,7 @@ class FlagCache {
 }
 
 /**
- * @param {Uint32Array} words
+ * @param {Words} words
  * @param {number} first
  */
 function hashOf(words, first) {
@@ -68,8 +70,8 @@ function hashOf(words, first) {
 }
 
 /**
- * @param {Uint32Array} kept
- * @param {Uint32Array} words
+ * @param {Words} kept
+ * @param {Words} words
  * @param {number} first
  */
 function areEqual(kept, words, first) {
@@ -78,7 +80,7 @@ function areEqual(kept, words, first) {
 }
 
 /**
- * @param {Uint32Array} words
+ * @param {Words} words
  * @param {number} first
  * @param {(id: number) => string | null | undefined} namesOf
  * @returns {Flags}
@@ -119,7 +121,7 @@ class DecisionReader {
   /**
    * The decision about `text` that begins at `at`.
    *
-   * @param {Uint32Array} words
+   * @param {Words} words
    * @param {number} at
    * @param {string} text
    * @param {(id: number) => string | null | undefined} namesOf
@@ -157,7 +159,7 @@ class DecisionReader {
 /**
  * How the address of the decision that begins at `at` became known.
  *
- * @param {Uint32Array} words
+ * @param {Words} words
  * @param {number} [at]
  */
 function provenanceOf(words, at = 0) {
@@ -167,7 +169,7 @@ function provenanceOf(words, at = 0) {
 /**
  * The code of a mistake in the set-up that the decision shows, if any.
  *
- * @param {Uint32Array} words
+ * @param {Words} words
  * @param {number} [at]
  */
 function warningOf(words, at = 0) {
@@ -178,7 +180,7 @@ function warningOf(words, at = 0) {
 /**
  * Writes another failure into the words of one decision.
  *
- * @param {Uint32Array} words
+ * @param {Words} words
  * @param {number} code the place of the code in the vocabulary
  */
 function writeFailure(words, code) {

@@ -253,7 +253,7 @@ class Judge {
   }
 
   /**
-   * @param {Uint32Array} words
+   * @param {number[] | Uint32Array} words
    * @param {number} at
    * @param {string} text
    * @param {(id: number) => string | null | undefined} namesOf
@@ -304,7 +304,7 @@ class Judge {
    * What only decisions about requests have.
    *
    * @param {RequestDecision} decision
-   * @param {Uint32Array} words
+   * @param {number[] | Uint32Array} words
    * @param {number} at
    */
   #addRequest(decision, words, at) {

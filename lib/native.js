@@ -3,7 +3,7 @@
 /**
  * Loads the addon, and says what to do when it cannot be loaded.
  *
- * @typedef {[words: Uint32Array, addresses: string[], names: Record<string, string>]} Outcome
+ * @typedef {[words: number[] | Uint32Array, addresses: string[], names: Record<string, string>]} Outcome
  * @typedef {(text: string, context: number, facts: number) => number} Evaluate
  *
  * @typedef {object} NativeChecker what `src/checker.rs` exports, before `lib/checker.js` completes it

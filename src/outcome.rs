@@ -4,14 +4,20 @@ use std::collections::HashMap;
 
 use ip_risk_core::decision::Decision;
 use ip_risk_core::flags::{Field, Names};
-use napi::bindgen_prelude::Uint32Array;
+use napi::bindgen_prelude::{Either, Uint32Array};
 use serde_json::{Map, Value};
 
 use crate::words;
 
 /// All decisions as words, one after the other; the canonical address of each, empty for text that is none; the
 /// names that they speak of, as JSON by their number.
-pub(crate) type Outcome = (Uint32Array, Vec<String>, HashMap<String, String>);
+///
+/// Of a few decisions the words are a plain array: a typed one is memory outside of the heap, which is only given back
+/// when the collector comes for the old, and in a spray that was some hundred megabytes.
+pub(crate) type Outcome = (Either<Vec<u32>, Uint32Array>, Vec<String>, HashMap<String, String>);
+
+/// Up to so many decisions are a few.
+const A_FEW: usize = 16;
 
 /// The outcome of these decisions.
 pub(crate) fn of<'a>(decisions: impl Iterator<Item = &'a Decision>) -> Outcome {
@@ -26,7 +32,8 @@ pub(crate) fn of<'a>(decisions: impl Iterator<Item = &'a Decision>) -> Outcome {
             names.entry(shared.id().to_string()).or_insert_with(|| to_json(shared.names()));
         }
     }
-    (all_words.into(), addresses, names)
+    let words = if addresses.len() <= A_FEW { Either::A(all_words) } else { Either::B(all_words.into()) };
+    (words, addresses, names)
 }
 
 /// Names in the fields of the Security API.
