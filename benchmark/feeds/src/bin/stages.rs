@@ -16,7 +16,7 @@ use ip_risk_core::address::Address;
 use ip_risk_core::checker::{Checker, Request};
 use ip_risk_core::clock::{Clock, SystemClock};
 use ip_risk_core::decision::PolicyId;
-use ip_risk_core::engine::Engine;
+use ip_risk_core::engine::{Engine, Handle};
 use ip_risk_core::feeds::feed_source::FeedSource;
 use ip_risk_core::feeds::file;
 use ip_risk_core::feeds::table::Table;
@@ -61,7 +61,8 @@ impl Stages {
         let options = CheckerOptions::read(&options, Surroundings::default())?;
         let engine = Engine::new(options.engine.clone(), Arc::new(SystemClock))?;
         let feeds = Arc::clone(engine.feeds().ok_or("the checker has no feeds")?);
-        Ok(Self { table, feeds, checker: Checker::new(Arc::new(engine), options), now: SystemClock.now() })
+        let engine = Handle::on(Arc::new(engine)).ok_or("the engine has ended")?;
+        Ok(Self { table, feeds, checker: Checker::new(engine, options), now: SystemClock.now() })
     }
 
     fn measure(&self, texts: &[&str]) -> Outcome<[String; 6]> {
