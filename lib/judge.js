@@ -29,8 +29,7 @@ const INTERNAL = /** @type {const} */ ([
   'unknownPolicy',
   'requireUsable',
   'notices',
-  'takeNotice',
-  'takeBudgetEvents',
+  'takeNews',
   'end',
   'describeEntry',
   'stopMany',
@@ -287,14 +286,13 @@ class Judge {
    * engine.
    */
   #tellNews() {
-    if (!this.log.isSilent) {
-      const notice = addon.takeNotice.call(this.#native)
-      if (notice !== null) this.log.outage(JSON.parse(notice))
-    }
-    if (this.log.isSilent && !budgets.hasSubscribers) return
-    const events = addon.takeBudgetEvents.call(this.#native)
-    if (events === null) return
-    for (const event of JSON.parse(events)) {
+    const { isSilent } = this.log
+    if (isSilent && !budgets.hasSubscribers) return
+    const news = addon.takeNews.call(this.#native, !isSilent)
+    if (news === null) return
+    const { outage, budget } = JSON.parse(news)
+    if (outage !== null) this.log.outage(outage)
+    for (const event of budget) {
       this.log.budgetUsed(event)
       budgets.publish(event)
     }

@@ -24,8 +24,7 @@
  * @property {(name: string) => never} unknownPolicy
  * @property {(context: number) => void} requireUsable
  * @property {() => string} notices
- * @property {() => string | null} takeNotice
- * @property {() => string | null} takeBudgetEvents
+ * @property {(withOutage: boolean) => string | null} takeNews
  * @property {(ip: string) => Promise<string>} diagnose
  * @property {(ip: string) => Promise<string | null>} diagnoseRedis
  * @property {(milliseconds: number) => void} advanceClock

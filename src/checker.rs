@@ -356,23 +356,23 @@ impl RiskChecker {
         Ok(Value::from(notices.collect::<Vec<_>>()).to_string())
     }
 
-    /// What is worth a loud line now about how the provider does, as JSON: `{ code, since, isOver }`, or null.
+    /// What is worth telling now, as JSON: `{ outage, budget }`, or null. `outage` is `{ code, since, isOver }` about the
+    /// provider or Redis, or null; it is taken only by who writes it down. `budget` says which limits reached 50, 80 or 95 %.
     #[napi(catch_unwind, skip_typescript)]
-    pub fn take_notice(&self) -> Option<String> {
-        let notice = self.inner.borrow().as_ref()?.engine().take_notice()?;
-        let Notice { cause, since, is_over } = notice;
-        Some(json!({ "code": cause.as_str(), "since": since, "isOver": is_over }).to_string())
-    }
-
-    /// Which limits of the budget reached 50, 80 or 95 % since this was last asked, as JSON.
-    #[napi(catch_unwind, skip_typescript)]
-    pub fn take_budget_events(&self) -> Option<String> {
-        let events = self.inner.borrow().as_ref()?.engine().take_budget_events();
-        let events = events.iter().map(|Event { period, percent, used, limit }| {
+    pub fn take_news(&self, with_outage: bool) -> Option<String> {
+        let inner = self.inner.borrow();
+        let engine = inner.as_ref()?.engine();
+        let outage = with_outage.then(|| engine.take_notice()).flatten();
+        let outage = outage.map(|Notice { cause, since, is_over }| {
+            json!({ "code": cause.as_str(), "since": since, "isOver": is_over })
+        });
+        let events = engine.take_budget_events();
+        let budget = events.iter().map(|Event { period, percent, used, limit }| {
             json!({ "period": period.as_str(), "percent": percent, "used": used, "limit": limit })
         });
-        let events: Vec<Value> = events.collect();
-        (!events.is_empty()).then(|| Value::from(events).to_string())
+        let budget: Vec<Value> = budget.collect();
+        let has_news = outage.is_some() || !budget.is_empty();
+        has_news.then(|| json!({ "outage": outage, "budget": budget }).to_string())
     }
 
     /// The error for a policy that does not exist.

@@ -368,17 +368,16 @@ impl Checker {
                 decisions[place] = Listed::Decided(decision);
             }
         }
-        let decided = |listed: &Listed| match listed {
-            Listed::Decided(decision) => Some(decision.clone()),
-            Listed::As(_) => None,
-        };
         let decisions = decisions.iter().map(|listed| {
-            let decision = match listed {
-                Listed::As(first) => decided(&decisions[*first]),
-                Listed::Decided(_) => decided(listed),
+            let meant = match listed {
+                Listed::As(first) => &decisions[*first],
+                Listed::Decided(_) => listed,
             };
-            // A look-up without a decision panicked.
-            let decision = decision.unwrap_or_else(|| self.failed(policy, Code::Internal));
+            let decision = match meant {
+                Listed::Decided(decision) => decision.clone(),
+                // It panicked.
+                Listed::As(_) => self.failed(policy, Code::Internal),
+            };
             self.record(&decision);
             decision
         });

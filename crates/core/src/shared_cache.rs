@@ -218,7 +218,7 @@ impl SharedCache {
     /// Counts since it was made.
     #[must_use]
     pub fn stats(&self) -> SharedCacheStats {
-        self.shared.counters.read(self.shared.circuit.state().into())
+        self.shared.counters.read(self.shared.circuit.state())
     }
 
     /// Writes what still waits, for at most the budget of one look-up, and ends. No task and no socket is left.

@@ -225,8 +225,8 @@ impl Budget {
 
     /// How many look-ups somebody of that priority can have at most now; nothing when there is no limit. Of a shared
     /// budget, as far as the ledger is known.
-    #[must_use]
-    pub fn available(&self, priority: Priority, now: u64) -> Option<u64> {
+    #[cfg(test)]
+    fn available(&self, priority: Priority, now: u64) -> Option<u64> {
         let mut inner = self.inner();
         let in_sight = inner.funds.iter_mut().map(|fund| fund.in_sight(priority, now) / CREDITS_PER_LOOK_UP);
         in_sight.min()

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::sync::watch;
 
 use crate::shared_cache::connection::Connection;
+use crate::shared_cache::counters::CacheState;
 use crate::shared_cache::fault::Fault;
 
 /// What one failure weighs against one success. At that ratio a connection that fails every fifth time is given up.
@@ -55,8 +56,8 @@ impl Default for Circuit {
 }
 
 impl Circuit {
-    pub(super) fn state(&self) -> State {
-        self.state.borrow().clone()
+    pub(super) fn state(&self) -> CacheState {
+        CacheState::from(&*self.state.borrow())
     }
 
     /// The connection, at once except for the very first one, which is waited for.

@@ -29,9 +29,9 @@ pub enum CacheState {
     Closed,
 }
 
-impl From<State> for CacheState {
-    fn from(state: State) -> Self {
-        match state {
+impl From<&State> for CacheState {
+    fn from(state: &State) -> Self {
+        match *state {
             State::Idle => Self::Idle,
             State::Connecting => Self::Connecting,
             State::Connected { since, .. } => Self::Connected { since },

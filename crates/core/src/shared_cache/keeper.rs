@@ -15,10 +15,10 @@ use crate::clock::Clock;
 use crate::error::Code;
 use crate::evidence::Evidence;
 use crate::jitter::Jitter;
-use crate::shared_cache::circuit::{Circuit, Skip, State};
+use crate::shared_cache::circuit::{Circuit, Skip};
 use crate::shared_cache::commands;
 use crate::shared_cache::connection::{Connection, Connector, PATIENCE};
-use crate::shared_cache::counters::Counters;
+use crate::shared_cache::counters::{CacheState, Counters};
 use crate::shared_cache::entry::{self, CLOCK_SKEW};
 use crate::shared_cache::fault::Fault;
 use crate::shared_cache::forgotten::Forgotten;
@@ -282,7 +282,7 @@ impl Shared {
         let now = self.clock.now();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         match self.circuit.state() {
-            State::Away { since, .. } => {
+            CacheState::Away { since, .. } => {
                 let is_recent = |at: u64| now.abs_diff(at) < NOTICE_INTERVAL;
                 if told.is_some_and(|(_, at)| is_recent(at)) {
                     return None;
@@ -290,11 +290,11 @@ impl Shared {
                 *told = Some((since, now));
                 Some(Notice { cause: Code::Redis, since, is_over: false })
             }
-            State::Connected { .. } => {
+            CacheState::Connected { .. } => {
                 let (since, _) = told.take()?;
                 Some(Notice { cause: Code::Redis, since, is_over: true })
             }
-            State::Idle | State::Connecting | State::Closed => None,
+            CacheState::Idle | CacheState::Connecting | CacheState::Closed => None,
         }
     }
 
