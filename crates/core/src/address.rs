@@ -3,10 +3,12 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::ipv6_text::{self, Canonical};
+
 /// An IP address that was parsed from text, IPv4-mapped IPv6 already turned into IPv4.
 ///
-/// Written by hand on top of the standard library's parser, which refuses octal, hexadecimal, short and
-/// padded forms: what is ours is the two doors, the IPv4 inside transition addresses and the cache key.
+/// IPv4 is read by the standard library's parser, which refuses octal, hexadecimal, short and padded forms, and IPv6 by one
+/// that is held against it. What is ours is the two doors, the IPv4 inside transition addresses and the cache key.
 ///
 /// ```
 /// use ip_risk_core::address::Address;
@@ -29,7 +31,10 @@ impl Address {
     /// A plain address, as `check()` takes it: no port, no brackets, no zone, no blanks.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse::<IpAddr>().ok().map(|address| Self(address.to_canonical()))
+        if text.bytes().any(|byte| byte == b':') {
+            return ipv6_text::parse(text).map(|address| Self(address.to_canonical()));
+        }
+        text.parse().ok().map(|address| Self(IpAddr::V4(address)))
     }
 
     /// Text from a web framework, which may also carry a port, brackets or the zone of a link-local address.
@@ -92,7 +97,7 @@ impl Address {
         match self.0 {
             // An IPv4 address has one accepted spelling, so its text differs only where something was stripped.
             IpAddr::V4(_) => text.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit()),
-            IpAddr::V6(_) => self.to_string() == text,
+            IpAddr::V6(address) => Canonical::of(address).as_bytes() == text.as_bytes(),
         }
     }
 }

@@ -28,6 +28,7 @@ pub mod evidence;
 pub mod feeds;
 pub mod flags;
 mod http;
+mod ipv6_text;
 pub mod jitter;
 mod judgement;
 pub mod lists;
