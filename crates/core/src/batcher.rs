@@ -24,6 +24,11 @@ pub(crate) trait Calls: Send + Sync + 'static {
     /// Asks about one address.
     fn single(&self, address: Address, until: Instant) -> impl Future<Output = Reply> + Send;
 
+    /// Whether a call about one address is to show first that one about several may be made.
+    fn is_in_doubt(&self) -> bool {
+        false
+    }
+
     /// Asks about several addresses at once. There are as many outcomes as addresses, in their order. Also says how many
     /// credits that cost.
     fn bulk(
@@ -190,6 +195,9 @@ impl<C: Calls> Batcher<C> {
 
     async fn call(self: Arc<Self>, mut batch: Vec<Waiter>) {
         batch.retain(|waiter| !waiter.answer.is_closed());
+        if batch.len() > 1 && self.calls.is_in_doubt() {
+            self.begin_with_one(&mut batch).await;
+        }
         if batch.len() < 2 {
             return self.ask_each_alone(batch);
         }
@@ -217,6 +225,16 @@ impl<C: Calls> Batcher<C> {
             Err(BulkFailure::Failed(code)) if is_refusal(code) => self.ask_each_alone(batch),
             Err(BulkFailure::Failed(code)) => fail(batch, code, charged),
         }
+    }
+
+    /// Asks about one of them. When that fails, nobody is left: a call about all would be made, and paid for, in vain.
+    async fn begin_with_one(&self, batch: &mut Vec<Waiter>) {
+        let Some(one) = batch.pop() else { return };
+        let reply = self.ask_alone(one.address, one.until).await;
+        if let Err(code) = reply.outcome {
+            fail(mem::take(batch), code, 0);
+        }
+        one.answer(reply);
     }
 
     /// Bulk calls may be refused, or fail, alone. What is true of single ones too is true for everybody, so one of them is

@@ -387,12 +387,9 @@ impl Checker {
     /// Nothing when the list was stopped before its turn came. Taken before a task is made, so that there are as many of
     /// these as turns.
     async fn turn_of_list(&self, stop: &CancellationToken) -> Option<OwnedSemaphorePermit> {
-        let turns = Arc::clone(&self.engine.turns_of_lists);
-        if let Ok(turn) = Arc::clone(&turns).try_acquire_owned() {
-            return Some(turn);
-        }
+        let turn = Arc::clone(&self.engine.turns_of_lists).acquire_owned();
         // An error would mean that turns were closed, which nobody does.
-        stop.run_until_cancelled(turns.acquire_owned()).await.and_then(Result::ok)
+        stop.run_until_cancelled(turn).await.and_then(Result::ok)
     }
 
     async fn resolve_of_list(

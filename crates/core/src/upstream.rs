@@ -2,6 +2,7 @@
 //! help.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -222,11 +223,18 @@ pub(crate) struct ListCalls {
     /// How long a call about one address may take.
     deadline: Duration,
     turns: Semaphore,
+    /// Whether the last bulk call failed.
+    has_failed: AtomicBool,
 }
 
 impl ListCalls {
     pub(crate) fn new(upstream: Arc<Upstream>, deadline: Duration) -> Self {
-        Self { upstream, deadline, turns: Semaphore::new(SINGLE_CALLS_OF_LISTS) }
+        Self {
+            upstream,
+            deadline,
+            turns: Semaphore::new(SINGLE_CALLS_OF_LISTS),
+            has_failed: AtomicBool::new(false),
+        }
     }
 }
 
@@ -245,19 +253,15 @@ impl Calls for ListCalls {
         until: Instant,
     ) -> (Result<Vec<bulk::Outcome>, BulkFailure>, u64) {
         let upstream = &self.upstream;
-        let call = |addresses| upstream.make(until, move || upstream.call_bulk(addresses, until, true));
-        let Some(cause) = upstream.health().cause else { return call(addresses).await };
-        // In an outage only a call about one address shows whether it is over.
-        let Some((first, others)) = addresses.split_first() else {
-            return (Err(BulkFailure::Failed(cause)), 0);
-        };
-        let bulk::Reply { outcome, charged } = self.single(*first, until).await;
-        if let Err(code) = outcome {
-            return (Err(BulkFailure::Failed(code)), charged);
-        }
-        let (outcomes, charged_for_others) = call(others).await;
-        let outcomes = outcomes.map(|others| [outcome].into_iter().chain(others).collect());
-        (outcomes, charged + charged_for_others)
+        let (outcomes, charged) = upstream.make(until, || upstream.call_bulk(addresses, until, true)).await;
+        let has_failed = matches!(outcomes, Err(BulkFailure::Failed(_)));
+        self.has_failed.store(has_failed, Ordering::Relaxed);
+        (outcomes, charged)
+    }
+
+    /// Only a call about one address shows whether an outage is over, or begins: the breaker hears of no other that fails.
+    fn is_in_doubt(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed) || self.upstream.health().cause.is_some()
     }
 }
 

@@ -244,10 +244,12 @@ impl Budget {
         is_refusing || inner.funds.iter_mut().any(|fund| fund.is_half_an_hour_spent(here, now))
     }
 
-    /// Whether a request was refused within the last minute.
+    /// Whether a request was refused within the last minute, or one of that priority cannot be paid with what is in hand.
     #[must_use]
-    pub fn is_refusing(&self, now: u64) -> bool {
-        self.inner().is_refusing(now)
+    pub fn is_spent(&self, priority: Priority, now: u64) -> bool {
+        let mut inner = self.inner();
+        let is_short = |fund: &mut Fund| fund.open_to(priority, now) < CREDITS_PER_LOOK_UP;
+        inner.is_refusing(now) || inner.funds.iter_mut().any(is_short)
     }
 
     /// What happened since this was last asked: 50, 80 and 95 % of a day or a month, once each. Seconds have none.
@@ -285,6 +287,7 @@ impl Inner {
         Some((held, Some(hour)))
     }
 
+    /// Whether a request was refused within the last minute.
     fn is_refusing(&self, now: u64) -> bool {
         self.refused_at.is_some_and(|at| now.abs_diff(at) < PRESSURE)
     }

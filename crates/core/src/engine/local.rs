@@ -1,6 +1,7 @@
 //! What this process knows, and the look-ups that are under way: one for each address, however many ask.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -51,8 +52,6 @@ pub(crate) struct Flight {
     priority: AtomicU8,
     /// For whom leave was asked to make it.
     asked: OnceLock<Claim>,
-    /// Whether it counts as one of those that requests may have under way.
-    is_counted: bool,
     outcome: Receiver,
 }
 
@@ -94,28 +93,33 @@ impl Flight {
     }
 }
 
-/// The look-ups that are under way.
+type FlightsByKey = HashMap<CacheKey, Arc<Flight>>;
+
+/// The look-ups that are under way: one for requests and one for lists about the same address at most.
 #[derive(Debug, Default)]
 struct Flights {
-    by_key: HashMap<CacheKey, Arc<Flight>>,
-    /// How many of them are counted.
-    counted: usize,
+    of_requests: FlightsByKey,
+    of_lists: FlightsByKey,
 }
 
 impl Flights {
-    fn insert(&mut self, key: CacheKey, flight: Arc<Flight>) {
-        self.counted += usize::from(flight.is_counted);
-        self.by_key.insert(key, flight);
+    /// The look-up that somebody of that priority joins. A list's may take long, and nobody at a gate waits for it: a request
+    /// makes its own.
+    fn to_join(&self, key: CacheKey, priority: Priority) -> Option<&Arc<Flight>> {
+        let of_lists = || self.of_lists.get(&key).filter(|_| priority == Priority::Bulk);
+        self.of_requests.get(&key).or_else(of_lists)
     }
 
-    fn remove(&mut self, key: CacheKey) -> Option<Arc<Flight>> {
-        let flight = self.by_key.remove(&key)?;
-        self.counted -= usize::from(flight.is_counted);
-        Some(flight)
+    fn both(&mut self) -> [&mut FlightsByKey; 2] {
+        [&mut self.of_requests, &mut self.of_lists]
     }
 
-    fn is_in(&self, key: CacheKey, flight: &Arc<Flight>) -> bool {
-        self.by_key.get(&key).is_some_and(|known| Arc::ptr_eq(known, flight))
+    fn remove(&mut self, key: CacheKey, flight: &Arc<Flight>) {
+        for flights in self.both() {
+            if flights.get(&key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+                flights.remove(&key);
+            }
+        }
     }
 }
 
@@ -156,15 +160,14 @@ impl Local {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.flights().by_key.len()
+        let flights = self.flights();
+        flights.of_requests.len() + flights.of_lists.len()
     }
 
     pub(crate) fn start(self: &Arc<Self>, question: Question, now: u64) -> Start {
         let key = self.key(question.address);
         let mut flights = self.flights();
-        // A list's look-up may take long, and nobody at a gate waits for it: a request makes its own.
-        let is_for_lists = |flight: &Arc<Flight>| !flight.is_counted && question.priority != Priority::Bulk;
-        if let Some(flight) = flights.by_key.get(&key).filter(|flight| !is_for_lists(flight)) {
+        if let Some(flight) = flights.to_join(key, question.priority) {
             flight.join(question);
             return Start::Joined(Arc::clone(flight));
         }
@@ -173,8 +176,8 @@ impl Local {
             return Start::Known(answer);
         }
         // Lists bound themselves.
-        let is_counted = question.priority != Priority::Bulk;
-        if is_counted && flights.counted >= self.most {
+        let is_for_list = question.priority == Priority::Bulk;
+        if !is_for_list && flights.of_requests.len() >= self.most {
             return Start::Overloaded;
         }
         let (sender, outcome) = watch::channel(None);
@@ -183,10 +186,10 @@ impl Local {
             is_forgotten: AtomicBool::new(false),
             priority: AtomicU8::new(question.priority as u8),
             asked: OnceLock::new(),
-            is_counted,
             outcome,
         });
-        flights.insert(key, Arc::clone(&flight));
+        let of_this_kind = if is_for_list { &mut flights.of_lists } else { &mut flights.of_requests };
+        of_this_kind.insert(key, Arc::clone(&flight));
         Start::Begun(Landing { local: Arc::clone(self), key, flight, sender })
     }
 
@@ -195,11 +198,10 @@ impl Local {
         let mut flights = self.flights();
         let forget = |flight: Arc<Flight>| flight.is_forgotten.store(true, Ordering::Relaxed);
         if let Some(key) = key {
-            flights.remove(key).into_iter().for_each(forget);
+            flights.both().into_iter().filter_map(|flights| flights.remove(&key)).for_each(forget);
             self.cache.remove(key);
         } else {
-            let keys: Vec<CacheKey> = flights.by_key.keys().copied().collect();
-            keys.into_iter().filter_map(|key| flights.remove(key)).for_each(forget);
+            flights.both().into_iter().flat_map(mem::take).for_each(|(_, flight)| forget(flight));
             self.cache.clear();
         }
     }
@@ -225,20 +227,14 @@ impl Landing {
             self.local.cache.insert(self.key, answer.clone(), now);
             share(self.key, answer, *source);
         }
-        self.remove_from(&mut flights);
+        flights.remove(self.key, &self.flight);
         drop(flights);
         self.sender.send_replace(Some(outcome));
-    }
-
-    fn remove_from(&self, flights: &mut Flights) {
-        if flights.is_in(self.key, &self.flight) {
-            flights.remove(self.key);
-        }
     }
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.remove_from(&mut self.local.flights());
+        self.local.flights().remove(self.key, &self.flight);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::local::{Claim, Flight, Landing, Outcome, Question, Start};
 use super::spending::Leave;
@@ -94,7 +94,10 @@ impl Engine {
         if let Some(answer) = self.fresh_in_redis(key, question.priority).await {
             return Outcome::Answered(answer, Source::Redis);
         }
-        let reservation = match self.leave(flight, question.address).await {
+        // Half of the time is the provider's. A lease that takes longer is a failure of the budget, which a rush can cause.
+        let half = until.saturating_duration_since(Instant::now()) / 2;
+        let leave = timeout(half, self.leave(flight, question.address)).await;
+        let reservation = match leave.unwrap_or(Err(Outcome::Failed(Code::Redis))) {
             Ok(reservation) => reservation,
             Err(outcome) => return outcome,
         };

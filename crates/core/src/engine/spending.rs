@@ -44,7 +44,7 @@ impl Spending {
         }
         let network = Network::of(address);
         let is_under_pressure = self.budget.is_under_pressure(now);
-        let is_spent = self.budget.is_refusing(now);
+        let is_spent = self.budget.is_spent(priority, now);
         let turn = self.neighbours.admit(network, is_under_pressure, now);
         if let Some(instead) = instead_of_a_look_up(turn, is_spent) {
             return instead;

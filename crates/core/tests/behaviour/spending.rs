@@ -237,6 +237,9 @@ fn a_clean_neighbour_is_no_way_past_a_spent_budget_or_a_policy_that_closes() {
             check(&world, &unrelated(number), "login").await;
         }
         assert_eq!(check(&world, &sibling(31), "login").await.action, Action::Challenge, "nothing is left");
+        // Also when nobody else has asked for a while.
+        world.clock.advance(2 * 60 * SECOND);
+        assert_eq!(check(&world, &sibling(32), "login").await.action, Action::Challenge, "still nothing");
     });
     runtime().block_on(async {
         let closes =
