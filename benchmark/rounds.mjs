@@ -3,28 +3,47 @@
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
-export const ROUNDS = Number(process.env.ROUNDS ?? 15)
+/**
+ * How many rounds count; `ROUNDS` in the environment shortens a trial.
+ *
+ * @param {number} usual
+ */
+export function roundsOf(usual) {
+  return Number(process.env.ROUNDS ?? usual)
+}
+
+export const ROUNDS = roundsOf(15)
+
+/** Without what configures ip-risk: a side has what it is given, and nothing of the caller's. */
+const {
+  IPGEO_API_KEY: _key,
+  REDIS_URL: _redis,
+  IP_RISK_FEEDS: _feeds,
+  IP_RISK_MODE: _mode,
+  ...ENV
+} = process.env
 
 /**
- * Starts `program`, which calls `serve` of `serve.mjs`. What it says when it is ready stands in `facts`.
+ * Starts `program`, which calls `serve` of `serve.mjs` or does the same by itself. What it says when it is ready stands in
+ * `facts`.
  *
- * @param {string} program a file beside this one
+ * @param {string} program a file beside this one or below
  * @param {string[]} words
- * @param {Record<string, string | undefined>} [env]
+ * @param {Record<string, string | undefined>} [env] beside that of this process
  */
-export async function startSide(program, words, env = process.env) {
+export async function startSide(program, words, env = {}) {
   const path = fileURLToPath(new URL(program, import.meta.url))
-  const child = fork(path, words, { env })
+  const child = fork(path, words, { env: { ...ENV, ...env } })
   const [facts] = await answerOf(child)
   return {
     facts,
+    pid: child.pid,
     async round() {
       child.send('round')
-      const [nanoseconds] = await answerOf(child)
-      return nanoseconds
+      const [result] = await answerOf(child)
+      return result
     },
     async close() {
       child.send('end')
@@ -46,13 +65,13 @@ export async function answerOf(child) {
   }
 }
 
-/** The nanoseconds of each side in each round. The first round warms up and does not count. */
-export async function takeTurns(sides) {
+/** What each side says in each round. The first round warms up and does not count. */
+export async function takeTurns(sides, rounds = ROUNDS) {
   const results = Object.fromEntries(Object.keys(sides).map((name) => [name, []]))
-  for (let round = -1; round < ROUNDS; round++) {
+  for (let round = -1; round < rounds; round++) {
     for (const [name, side] of Object.entries(sides)) {
-      const nanoseconds = await side.round()
-      if (round >= 0) results[name].push(nanoseconds)
+      const result = await side.round()
+      if (round >= 0) results[name].push(result)
     }
   }
   return results
@@ -74,15 +93,16 @@ export function ratio(one, other) {
 
 /** The median with the least and the most, as `753 (719 to 785)`. */
 export function shown(values) {
-  const [least, most] = [Math.min(...values), Math.max(...values)].map(whole)
-  return `${whole(median(values))} (${least} to ${most})`
+  if (values.length === 1) return figure(values[0])
+  return `${figure(median(values))} (${figure(Math.min(...values))} to ${figure(Math.max(...values))})`
+}
+
+/** A number with three digits or more. */
+export function figure(value) {
+  const size = Math.abs(value)
+  return size >= 100 ? whole(value) : value.toFixed(size >= 10 ? 1 : 2)
 }
 
 export function whole(value) {
   return Math.round(value).toLocaleString('en-US')
-}
-
-export function machine() {
-  const { version, platform, arch } = process
-  return `Node.js ${version}, ${platform} ${arch}, ${cpus().length} processors, ${cpus()[0].model}`
 }

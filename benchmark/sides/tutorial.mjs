@@ -1,4 +1,4 @@
-// What people write who follow a tutorial: global `fetch`, `ioredis` with five minutes, two `if`s.
+// What people write who follow a tutorial: global `fetch`, `ioredis` with five minutes, two `if`s in an Express middleware.
 
 import { Redis } from 'ioredis'
 
@@ -29,8 +29,17 @@ export function createTutorial(endpoint, redisUrl) {
     return { score, flags: { is_vpn, is_proxy, is_residential_proxy, is_tor }, failedOpen: false }
   }
 
+  async function gate(request, response, next) {
+    const risk = await look(request.ip)
+    request.ipRisk = risk
+    if (risk.score >= 80) return response.status(403).json({ error: 'Request blocked' })
+    if (risk.score >= 45) request.requireMfa = true
+    next()
+  }
+
   return {
     look,
+    gate,
     async warm(ips) {
       for (const ip of ips) await look(ip)
     },

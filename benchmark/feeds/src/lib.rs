@@ -7,6 +7,7 @@
 pub mod auc;
 pub mod draw;
 pub mod files;
+pub mod measured;
 mod merged;
 pub mod mmdb;
 pub mod population;

@@ -12,9 +12,14 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, start.elapsed())
 }
 
+/// How long `work` takes, in each of `rounds`. What it gives is thrown away outside of them.
+pub fn times<T>(rounds: usize, mut work: impl FnMut() -> T) -> Vec<Duration> {
+    (0..rounds).map(|_| timed(|| black_box(work())).1).collect()
+}
+
 /// How long `work` takes: the median of an odd number of `rounds`.
-pub fn median<T>(rounds: usize, mut work: impl FnMut() -> T) -> Duration {
-    let mut times: Vec<Duration> = (0..rounds).map(|_| timed(|| black_box(work())).1).collect();
+pub fn median<T>(rounds: usize, work: impl FnMut() -> T) -> Duration {
+    let mut times = times(rounds, work);
     times.sort_unstable();
     times[rounds / 2]
 }

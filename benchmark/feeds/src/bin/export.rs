@@ -1,4 +1,4 @@
-//! Writes what `npm run bench:feeds` reads into a directory: the same feeds in each form that is compared.
+//! Writes what the part `feeds` of `npm run bench` reads into a directory: the same feeds in each form that is compared.
 //!
 //! ```text
 //! feeds.bin                    compiled, as an update leaves it
@@ -6,6 +6,7 @@
 //! firsts.u32, signals.u32      the same as two arrays, little-endian: where signals change, and to what
 //! rules.txt                    10,000 IPv4 rows, drawn: first and last address
 //! random.txt, listed.txt       10,000 addresses each: routed ones, and one of each of other IPv4 rows
+//! ipv6.txt                     10,000 addresses, one of each of IPv6 rows
 //! facts.json                   sizes and times
 //! ```
 
@@ -20,7 +21,7 @@ use ip_risk_benchmark::program::{Outcome, end};
 use ip_risk_benchmark::segments::{Segment, segments};
 use ip_risk_benchmark::snapshots::{directory, networks, sources};
 use ip_risk_benchmark::timing::{milliseconds, timed};
-use ip_risk_benchmark::{mmdb, synthetic};
+use ip_risk_benchmark::{draw, mmdb, synthetic};
 use ip_risk_core::clock::{Clock, SystemClock};
 use ip_risk_core::feeds::compile::{Source, compile};
 use ip_risk_core::feeds::file;
@@ -28,7 +29,7 @@ use ip_risk_core::feeds::networks::Networks;
 use ip_risk_core::feeds::range::Range;
 use serde_json::json;
 
-/// How many networks are made up when there are no snapshots.
+/// How many networks of IPv4 are made up when there are no snapshots; a tenth of it of IPv6.
 const MADE_UP: usize = 600_000;
 /// How many addresses and rules are drawn.
 const DRAWN: usize = 10_000;
@@ -70,8 +71,14 @@ fn run(target: &Path) -> Outcome<()> {
 fn feeds(networks: &Networks) -> Outcome<(Vec<Source>, Option<String>)> {
     match directory() {
         Ok(directory) => Ok((sources(&directory, networks)?, None)),
-        Err(error) => Ok((vec![synthetic::source(MADE_UP, &mut Rng::with_seed(3))], Some(error.to_string()))),
+        Err(error) => Ok((made_up(&mut Rng::with_seed(3)), Some(error.to_string()))),
     }
+}
+
+fn made_up(rng: &mut Rng) -> Vec<Source> {
+    let mut networks = synthetic::networks(MADE_UP, rng);
+    networks.extend(synthetic::ipv6_networks(MADE_UP / 10, rng));
+    vec![synthetic::source(&networks)]
 }
 
 fn write_peers(target: &Path, segments: &[Segment]) -> Outcome<()> {
@@ -96,6 +103,9 @@ fn write_drawn(target: &Path, sources: &[Source], networks: &Networks) -> Outcom
     fs::write(target.join("listed.txt"), lines(listed.into_iter().map(text)))?;
     let random = Population::routed(networks).draw(DRAWN, &mut rng, |_| true);
     fs::write(target.join("random.txt"), lines(random.into_iter().map(text)))?;
+    let ipv6 = sources.iter().flat_map(Source::ranges).filter(|range| matches!(range, Range::V6(..)));
+    let ipv6 = draw::addresses(&ipv6.collect::<Vec<_>>(), DRAWN, &mut rng);
+    fs::write(target.join("ipv6.txt"), lines(ipv6.iter().map(ToString::to_string)))?;
     Ok(())
 }
 

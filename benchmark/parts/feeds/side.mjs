@@ -1,11 +1,11 @@
-// One side of `feeds.mjs`, in a process of its own: `feeds-side.mjs NAME SET DIRECTORY`.
+// One side of the look-ups of `feeds.mjs`, in a process of its own: `side.mjs NAME SET DIRECTORY`.
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { BlockList } from 'node:net'
 import { join } from 'node:path'
-import { readDecision, serve } from './serve.mjs'
-import { SortedArray } from './sides/sorted-array.mjs'
+import { readDecision, serve } from '../../serve.mjs'
+import { SortedArray } from '../../sides/sorted-array.mjs'
 
 const require = createRequire(import.meta.url)
 
@@ -27,7 +27,7 @@ function readNumbers(file) {
 }
 
 function makeChecker() {
-  const { RiskChecker } = require('../lib/index.js')
+  const { RiskChecker } = require('../../../lib/index.js')
   return new RiskChecker({ feeds: { dir: directory }, logger: false })
 }
 
@@ -45,8 +45,8 @@ const sides = {
   },
   evaluate() {
     const checker = makeChecker()
-    const { addon } = require('../lib/judge.js')
-    const { words: length } = require('../lib/vocabulary.js')
+    const { addon } = require('../../../lib/judge.js')
+    const { words: length } = require('../../../lib/vocabulary.js')
     const words = new Uint32Array(length)
     const evaluate = addon.evaluator.call(checker, words)
     return [CALLS, (ip) => (sink += evaluate(ip, 0, 0) + words[0])]

@@ -1,0 +1,66 @@
+// One worker thread of `side.mjs`.
+
+import { createRequire } from 'node:module'
+import { parentPort, workerData } from 'node:worker_threads'
+import { readDecision } from '../../serve.mjs'
+import { createPaste } from '../../sides/paste.mjs'
+import { addressOf, range } from '../../sprayer.mjs'
+
+const require = createRequire(import.meta.url)
+
+const ADDRESSES = 10_000
+/** Long enough that all workers are at it together nearly all the time. */
+const CALLS = 500_000
+/** So that nothing ends while it is measured. */
+const HOUR = 3_600_000
+
+const { name, api } = workerData
+const addresses = range(0, ADDRESSES).map(addressOf)
+const response = { statusCode: 200, headersSent: false, setHeader() {}, end() {} }
+let sink = 0
+const next = () => sink++
+
+async function makeChecker() {
+  const { RiskChecker } = require('../../../lib/index.js')
+  const cache = { ttlMs: HOUR }
+  const checker = new RiskChecker({ apiKey: 'benchmark', endpoint: api, logger: false, cache })
+  await checker.checkMany(addresses)
+  return checker
+}
+
+/** Each side fills its cache, and returns the call. */
+const sides = {
+  async check() {
+    const checker = await makeChecker()
+    return async (ip) => (sink += readDecision(await checker.check(ip)))
+  },
+  async peek() {
+    const checker = await makeChecker()
+    return (ip) => (sink += readDecision(checker.peek(ip)))
+  },
+  async paste() {
+    const paste = createPaste(api, { ttl: HOUR })
+    await paste.warm(addresses)
+    return (ip) => {
+      const request = { ip, headers: {}, ipRisk: undefined }
+      paste.gate(request, response, next)
+      sink += readDecision(request.ipRisk)
+    }
+  },
+}
+
+const now = () => Number(process.hrtime.bigint())
+
+async function round(call) {
+  const start = now()
+  if (call.constructor.name === 'AsyncFunction') {
+    for (let at = 0; at < CALLS; at++) await call(addresses[at % ADDRESSES])
+  } else {
+    for (let at = 0; at < CALLS; at++) call(addresses[at % ADDRESSES])
+  }
+  return { calls: CALLS, start, end: now() }
+}
+
+const call = await sides[name]()
+parentPort.on('message', async () => parentPort.postMessage(await round(call)))
+parentPort.postMessage('ready')
