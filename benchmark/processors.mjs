@@ -15,6 +15,19 @@ function readTicks(file) {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS
 }
 
+/**
+ * The milliseconds of one thread, to the nanosecond, or in ticks where the kernel does not count them.
+ *
+ * @param {string} thread its directory below `/proc`
+ */
+function readThreadMs(thread) {
+  try {
+    return Number(readFileSync(`${thread}/schedstat`, 'utf8').split(' ', 1)[0]) / 1e6
+  } catch {
+    return readTicks(`${thread}/stat`)
+  }
+}
+
 /** The milliseconds of a process. */
 export function processMs(pid) {
   return readTicks(`/proc/${pid}/stat`)
@@ -24,12 +37,12 @@ export function processMs(pid) {
 export function threadMs(name) {
   const threads = readdirSync('/proc/self/task').map((id) => `/proc/self/task/${id}`)
   const named = threads.filter((thread) => readFileSync(`${thread}/comm`, 'utf8').trim() === name)
-  return named.reduce((sum, thread) => sum + readTicks(`${thread}/stat`), 0)
+  return named.reduce((sum, thread) => sum + readThreadMs(thread), 0)
 }
 
 /** The milliseconds of the thread that runs JavaScript. */
 export function mainThreadMs() {
-  return readTicks(`/proc/self/task/${process.pid}/stat`)
+  return readThreadMs(`/proc/self/task/${process.pid}`)
 }
 
 /** The milliseconds of everything on this machine, all processors together. */

@@ -65,11 +65,20 @@ export async function answerOf(child) {
   }
 }
 
-/** What each side says in each round. The first round warms up and does not count. */
+/**
+ * What each side says in each round. The first round warms up and does not count. The order is turned round from one to the
+ * next, so that none always follows the same one.
+ *
+ * @template T
+ * @param {Record<string, { round: () => Promise<T> }>} sides
+ * @returns {Promise<Record<string, T[]>>}
+ */
 export async function takeTurns(sides, rounds = ROUNDS) {
   const results = Object.fromEntries(Object.keys(sides).map((name) => [name, []]))
+  const order = Object.entries(sides)
   for (let round = -1; round < rounds; round++) {
-    for (const [name, side] of Object.entries(sides)) {
+    order.reverse()
+    for (const [name, side] of order) {
       const result = await side.round()
       if (round >= 0) results[name].push(result)
     }

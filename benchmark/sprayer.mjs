@@ -1,5 +1,8 @@
 // A spray: many who ask at once, each about one new address after the other.
 
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { mainThreadMs, threadMs } from './processors.mjs'
+
 /** Addresses of 24.0.0.0/6, all different, each in a network of its own. Nothing is sent to them. */
 export function addressOf(number) {
   const place = Math.imul(number, 0x9e3779b1) & 0x3ff_ffff
@@ -30,4 +33,33 @@ export async function spray(callers, items, call) {
   }
   await Promise.all(Array.from({ length: callers }, ask))
   return counts
+}
+
+/**
+ * A spray with what it took. `failures` are the reasons why addresses had no evidence, with how many.
+ *
+ * @param {number} callers
+ * @param {string[]} addresses
+ * @param {(ip: string) => Promise<string | null>} call says why there was no evidence, or null
+ */
+export async function measureSpray(callers, addresses, call) {
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  const before = { cpu: process.cpuUsage(), main: mainThreadMs(), core: threadMs('ip-risk') }
+  delay.enable()
+  const start = process.hrtime.bigint()
+  const failures = await spray(callers, addresses, call)
+  const seconds = Number(process.hrtime.bigint() - start) / 1e9
+  delay.disable()
+  const { user, system } = process.cpuUsage(before.cpu)
+  return {
+    seconds,
+    failures,
+    lost: Object.values(failures).reduce((sum, number) => sum + number, 0),
+    delayMs: delay.percentile(99) / 1e6,
+    cpuMs: (user + system) / 1e3,
+    mainMs: mainThreadMs() - before.main,
+    coreMs: threadMs('ip-risk') - before.core,
+    rssMb: process.memoryUsage.rss() / 1e6,
+    peakMb: (process.resourceUsage().maxRSS * 1024) / 1e6,
+  }
 }

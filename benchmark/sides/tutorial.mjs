@@ -5,7 +5,12 @@ import { Redis } from 'ioredis'
 const TTL = 300
 const TIMEOUT = 3000
 
-export function createTutorial(endpoint, redisUrl) {
+/**
+ * @param {string} endpoint
+ * @param {string} redisUrl
+ * @param {{ ttl?: number }} [options] seconds
+ */
+export function createTutorial(endpoint, redisUrl, { ttl = TTL } = {}) {
   const redis = new Redis(redisUrl)
 
   async function look(ip) {
@@ -17,7 +22,7 @@ export function createTutorial(endpoint, redisUrl) {
       const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT) })
       if (!response.ok) throw new Error(`status ${response.status}`)
       const { security } = await response.json()
-      await redis.set(key, JSON.stringify(security), 'EX', TTL)
+      await redis.set(key, JSON.stringify(security), 'EX', ttl)
       return toRisk(security)
     } catch {
       return { score: 0, flags: {}, failedOpen: true }

@@ -5,5 +5,6 @@
 
 pub mod answers;
 pub mod arguments;
+pub mod client;
 pub mod counts;
 pub mod server;
