@@ -77,7 +77,7 @@ fn repeat<T>(calls: usize, texts: &[String], call: impl Fn(&str) -> T) {
 
 fn compiled() -> Outcome<Compiled> {
     let now = SystemClock.now();
-    let mut source = synthetic::source(NETWORKS, &mut Rng::with_seed(3));
+    let mut source = synthetic::source(&synthetic::networks(NETWORKS, &mut Rng::with_seed(3)));
     source.info.seen_at = now;
     Ok(compile(vec![source], None, now)?)
 }
