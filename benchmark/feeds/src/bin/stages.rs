@@ -20,6 +20,7 @@ use ip_risk_core::engine::{Engine, Handle};
 use ip_risk_core::feeds::feed_source::FeedSource;
 use ip_risk_core::feeds::file;
 use ip_risk_core::feeds::table::Table;
+use ip_risk_core::names::NameTable;
 use ip_risk_core::options::{CheckerOptions, Surroundings};
 use ip_risk_core::provenance::Facts;
 use ip_risk_core::routes::RouteId;
@@ -51,6 +52,7 @@ struct Stages {
     table: Table,
     feeds: Arc<FeedSource>,
     checker: Checker,
+    names: NameTable,
     now: u64,
 }
 
@@ -62,7 +64,8 @@ impl Stages {
         let engine = Engine::new(options.engine.clone(), Arc::new(SystemClock))?;
         let feeds = Arc::clone(engine.feeds().ok_or("the checker has no feeds")?);
         let engine = Handle::on(Arc::new(engine)).ok_or("the engine has ended")?;
-        Ok(Self { table, feeds, checker: Checker::new(engine, options), now: SystemClock.now() })
+        let checker = Checker::new(engine, options);
+        Ok(Self { table, feeds, checker, names: NameTable::default(), now: SystemClock.now() })
     }
 
     fn measure(&self, texts: &[&str]) -> Outcome<[String; 6]> {
@@ -75,7 +78,7 @@ impl Stages {
             each(&addresses, |address| {
                 self.feeds.with_listed(*address, now, |listed, points| (listed.len(), points))
             }),
-            each(&addresses, |address| self.feeds.assess(*address, now).score),
+            each(&addresses, |address| self.feeds.ask(*address, &self.names, now)),
             each(texts, |text| self.checker.evaluate(request(text))),
         ])
     }

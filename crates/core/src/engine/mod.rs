@@ -17,7 +17,7 @@ use crate::breaker::Notice;
 use crate::budget::Event;
 use crate::clock::Clock;
 use crate::error::{Code, Error};
-use crate::evidence::{Answer, Evidence, FeedEvidence, Provider};
+use crate::evidence::{Answer, FeedEvidence};
 use crate::feeds::feed_source::FeedSource;
 use crate::feeds::options::FeedOptions;
 use crate::http::{Http, Roots};
@@ -179,22 +179,7 @@ impl Engine {
 
     /// What feeds say of `address`, if they say anything.
     pub(crate) fn ask_feeds(&self, address: Address, now: u64) -> Option<FeedEvidence> {
-        let feeds = self.feeds.as_ref()?;
-        let assessment = feeds.assess(address.ip(), now);
-        if !assessment.is_match && assessment.neighbourhood == 0 {
-            return None;
-        }
-        let is_worth_telling = assessment.neighbourhood >= feeds.scoring().neighbourhood.least_for_reason;
-        let mut flags = assessment.flags;
-        flags.set_names(self.names.share(assessment.names));
-        let evidence = Evidence {
-            flags,
-            score: assessment.score,
-            provider: Provider::Feeds,
-            checked_at: assessment.seen_at,
-        };
-        let (is_match, is_strict) = (assessment.is_match, assessment.is_strict);
-        Some(FeedEvidence { evidence, is_match, is_strict, is_raised_by_neighbourhood: is_worth_telling })
+        self.feeds.as_ref()?.ask(address.ip(), &self.names, now)
     }
 
     /// Strict evidence of feeds, where it may answer before the provider is asked.

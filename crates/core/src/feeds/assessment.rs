@@ -6,6 +6,7 @@
 use jiff::civil::Date;
 
 use super::info::FeedInfo;
+use super::neighbourhood::Constants;
 use super::scoring::{Family, Scoring};
 use super::signal::Signal;
 use super::table::Entry;
@@ -126,6 +127,23 @@ pub struct Assessment {
     pub confidence: Confidence,
     /// The points of the neighbourhood, where they raised the score.
     pub neighbourhood: u8,
+    /// Whether the neighbourhood can raise it. Where many share an address, or where it is known whose it is, its
+    /// neighbours say nothing.
+    pub(crate) heeds_neighbours: bool,
+}
+
+impl Assessment {
+    /// The same with `points` of the neighbourhood.
+    fn among(mut self, scoring: &Scoring, points: u8) -> Self {
+        let raised = scoring.neighbourhood.raised(self.score, points).filter(|_| self.heeds_neighbours);
+        if let Some(score) = raised {
+            self.score = score;
+            self.flags.set_threat_score(score);
+            self.adjustments.push(Adjustment::Neighbourhood);
+            self.neighbourhood = points;
+        }
+        self
+    }
 }
 
 /// The signals of an address that count at a time, as bits.
@@ -159,6 +177,11 @@ pub fn weigh(scoring: &Scoring, listed: &Listed<'_>, now: u64) -> Weighed {
 /// What feeds say of an address that stands on `listed`, with `neighbourhood` points.
 #[must_use]
 pub fn assess(scoring: &Scoring, listed: &[Listed<'_>], neighbourhood: u8, now: u64) -> Assessment {
+    assess_alone(scoring, listed, now).among(scoring, neighbourhood)
+}
+
+/// The same, without a neighbourhood.
+pub(crate) fn assess_alone(scoring: &Scoring, listed: &[Listed<'_>], now: u64) -> Assessment {
     let mut tally = Tally::new(scoring);
     // Whether history counts depends on what else the address is.
     for listed in listed {
@@ -168,11 +191,9 @@ pub fn assess(scoring: &Scoring, listed: &[Listed<'_>], neighbourhood: u8, now: 
         tally.count(listed, now);
     }
     let families = tally.families();
-    let (score, adjustments) = tally.score(families, neighbourhood);
+    let (score, adjustments) = tally.score(families);
     let (flags, names) = tally.say(listed, score, now);
-    let is_raised = adjustments.contains(&Adjustment::Neighbourhood);
     Assessment {
-        neighbourhood: if is_raised { neighbourhood } else { 0 },
         score,
         is_match: flags.words()[0] != 0 || families != Families::default(),
         is_strict: tally.is_strict,
@@ -182,7 +203,21 @@ pub fn assess(scoring: &Scoring, listed: &[Listed<'_>], neighbourhood: u8, now: 
         names,
         families,
         adjustments,
+        neighbourhood: 0,
+        heeds_neighbours: !tally.current.has_any(&scoring.neighbourhood.off),
     }
+}
+
+/// Whether an address that stands on `listed` is assessed alike, without its neighbourhood, at all times from `first` to
+/// `last`. What a feed settles it settles until a certain age. As long as none gets there, weights only fall, and the
+/// score with them: what is the same at both ends is the same in between.
+pub(crate) fn is_steady(scoring: &Scoring, listed: &[Listed<'_>], first: u64, last: u64) -> bool {
+    let settles = |listed: &Listed<'_>, time| {
+        let Weighed { decay, .. } = weigh(scoring, listed, time);
+        (decay == 0.0, decay >= 0.5, listed.seen_at(time))
+    };
+    let score = |time| assess_alone(scoring, listed, time).score;
+    listed.iter().all(|listed| settles(listed, first) == settles(listed, last)) && score(first) == score(last)
 }
 
 struct Tally<'a> {
@@ -301,7 +336,7 @@ impl<'a> Tally<'a> {
             || self.highest_count >= self.scoring.least_count_for_attacker
     }
 
-    fn score(&self, families: Families, neighbourhood: u8) -> (Percentage, Vec<Adjustment>) {
+    fn score(&self, families: Families) -> (Percentage, Vec<Adjustment>) {
         let Families { network, anonymizer, reputation, spam } = families;
         // A VPN is in a data centre: that is one fact, not two.
         let context = network.max(anonymizer);
@@ -326,21 +361,7 @@ impl<'a> Tally<'a> {
         if is_shared || self.weighed.has(Signal::GoodBot) && !self.is_strict {
             score.cap(scoring.shared_cap, Adjustment::Shared);
         }
-        // What users see is a whole number, and so is what the neighbourhood raises.
-        score.value = f64::from(percentage(score.value).value());
-        score.raise(self.with_neighbourhood(score.value, neighbourhood), Adjustment::Neighbourhood);
         (percentage(score.value), score.adjustments)
-    }
-
-    /// What the score becomes when others around the address attack. That alone never asks anybody for more than a
-    /// record: an address is not to blame for its neighbours. Where many share an address, or where it is known whose it
-    /// is, its neighbours say nothing.
-    fn with_neighbourhood(&self, score: f64, points: u8) -> f64 {
-        if self.current.has_any(&self.scoring.neighbourhood.off) {
-            return score;
-        }
-        let joined = 100.0 * any_of([score / 100.0, f64::from(points) / 100.0].into_iter());
-        (joined + 0.5).floor().min(f64::from(self.scoring.neighbourhood.most_total))
     }
 
     fn hides_twice(&self) -> bool {
@@ -502,6 +523,17 @@ impl<'a> Saying<'a> {
             self.names.set_list(field, names);
         }
         (self.flags, self.names)
+    }
+}
+
+impl Constants {
+    /// What a score becomes when others around the address attack, if that raises it. That alone never asks anybody for
+    /// more than a record: an address is not to blame for its neighbours.
+    pub(crate) fn raised(&self, score: Percentage, points: u8) -> Option<Percentage> {
+        // What users see is a whole number, and so is what is raised.
+        let chances = [score.value(), points].map(|whole| f64::from(whole) / 100.0);
+        let rounded = 100.0 * any_of(chances.into_iter()) + 0.5;
+        Percentage::new(rounded.min(f64::from(self.most_total))).filter(|raised| *raised > score)
     }
 }
 

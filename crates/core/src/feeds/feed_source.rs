@@ -1,18 +1,23 @@
 //! Feeds as a source: the files that were read, asked about an address, and read again when they change.
 
+use std::mem;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 
-use super::assessment::{Assessment, Listed, assess};
+use super::assessment::{Listed, assess_alone};
+use super::direct_evidence::DirectEvidence;
 use super::knowledge::{Knowledge, Said};
 use super::options::FeedOptions;
+use super::ready::Ready;
 use super::scoring::Scoring;
 use super::signal::Signal;
-use super::table::Table;
+use super::table::{Found, Table};
 use super::watched::Watched;
 use crate::error::Error;
+use crate::evidence::FeedEvidence;
+use crate::names::NameTable;
 
 /// How often, in milliseconds, the files are looked at while there are look-ups.
 const LOOK_INTERVAL: u64 = 10_000;
@@ -32,10 +37,18 @@ const SIGHTS: [(&str, &[Signal]); 7] = [
 #[derive(Debug)]
 pub struct FeedSource {
     scoring: Scoring,
-    /// The compiled feeds, then the files of the user's own.
-    files: RwLock<Arc<[Watched]>>,
+    in_use: RwLock<InUse>,
     next_look: AtomicU64,
     is_reading: AtomicBool,
+}
+
+/// The files as they were last read.
+#[derive(Debug)]
+struct InUse {
+    /// The compiled feeds, then the files of the user's own.
+    files: Arc<[Watched]>,
+    /// What these compiled feeds say.
+    ready: Ready,
 }
 
 /// Where the table is from.
@@ -87,23 +100,32 @@ impl FeedSource {
     pub fn open(options: &FeedOptions, now: u64) -> Result<Self, Error> {
         Ok(Self {
             scoring: Scoring::shipped()?,
-            files: RwLock::new(Watched::all(options, now)?.into()),
+            in_use: RwLock::new(InUse::new(Watched::all(options, now)?.into(), now)),
             next_look: AtomicU64::new(now.saturating_add(LOOK_INTERVAL)),
             is_reading: AtomicBool::new(false),
         })
     }
 
-    /// What the feeds say of `address`. Costs well below a microsecond, with databases of the user's own a few.
+    /// What the feeds say of `address`, if they say anything, with names out of `names`, which must be the same ones each
+    /// time. Costs well below a microsecond, with databases of the user's own a few.
     #[must_use]
-    pub fn assess(self: &Arc<Self>, address: IpAddr, now: u64) -> Assessment {
+    pub fn ask(self: &Arc<Self>, address: IpAddr, names: &NameTable, now: u64) -> Option<FeedEvidence> {
         self.look_for_changes(now);
-        let mut assessment = self.with_listed(address, now, |listed, neighbourhood| {
-            assess(&self.scoring, listed, neighbourhood, now)
-        });
-        if assessment.seen_at == 0 {
-            assessment.seen_at = compiled(&self.files()).map_or(now, |(table, _)| table.built_at());
+        let in_use = self.in_use_at(now);
+        let compiled = compiled(&in_use.files).map(|(table, _)| table.look_up(address));
+        let said: Vec<_> = own(&in_use.files).map(|knowledge| knowledge.ask(address)).collect();
+        let mut own = said.iter().flat_map(Said::listed).peekable();
+        let points = compiled.map_or(0, |found| self.points(found, now));
+        if let Some(found) = compiled
+            && own.peek().is_none()
+            && let Some(direct) = in_use.ready.direct_evidence(found, &self.scoring, names, now)
+        {
+            return direct.among(&self.scoring.neighbourhood, points);
         }
-        assessment
+        let listed: Vec<_> = compiled.iter().flat_map(Found::entries).map(Listed::from).chain(own).collect();
+        let built_at = compiled.map_or(now, |found| found.table().built_at());
+        let assessment = assess_alone(&self.scoring, &listed, now);
+        DirectEvidence::new(assessment, names, built_at).among(&self.scoring.neighbourhood, points)
     }
 
     /// The weights in use.
@@ -117,10 +139,14 @@ impl FeedSource {
         let files = self.files();
         let said: Vec<_> = known(&files).map(|knowledge| knowledge.ask(address)).collect();
         let listed: Vec<Listed<'_>> = said.iter().flat_map(Said::listed).collect();
-        let points = said.iter().find_map(|said| said.neighbourhood);
-        let neighbourhood = points
-            .filter(|(_, built_at)| self.scoring.neighbourhood.are_usable(now.saturating_sub(*built_at)));
-        read(&listed, neighbourhood.map_or(0, |(points, _)| points))
+        let found = compiled(&files).map(|(table, _)| table.look_up(address));
+        read(&listed, found.map_or(0, |found| self.points(found, now)))
+    }
+
+    /// The points of a neighbourhood that is not too old.
+    fn points(&self, found: Found<'_>, now: u64) -> u8 {
+        let age = now.saturating_sub(found.table().built_at());
+        if self.scoring.neighbourhood.are_usable(age) { found.neighbourhood() } else { 0 }
     }
 
     /// What is in use, for operators.
@@ -165,7 +191,31 @@ impl FeedSource {
     }
 
     fn files(&self) -> Arc<[Watched]> {
-        Arc::clone(&self.files.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.in_use().files)
+    }
+
+    fn in_use(&self) -> RwLockReadGuard<'_, InUse> {
+        self.in_use.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, and what the compiled feeds say is made for this time, unless others ask at another one.
+    fn in_use_at(&self, now: u64) -> RwLockReadGuard<'_, InUse> {
+        let in_use = self.in_use();
+        if in_use.ready.is_for(now) {
+            return in_use;
+        }
+        drop(in_use);
+        self.replace(|before| InUse::new(Arc::clone(&before.files), now));
+        self.in_use()
+    }
+
+    /// Nobody who asks waits longer than this takes, which no file is read for.
+    fn replace(&self, replacement: impl FnOnce(&InUse) -> InUse) {
+        let mut in_use = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
+        let next = replacement(&in_use);
+        let before = mem::replace(&mut *in_use, next);
+        drop(in_use);
+        drop(before);
     }
 
     /// Now and then has another thread look whether the files changed. The look-up that is due does not wait for it.
@@ -196,12 +246,24 @@ impl FeedSource {
         }
         let files =
             before.iter().zip(newest).map(|(before, newest)| newest.unwrap_or_else(|| before.clone()));
-        *self.files.write().unwrap_or_else(PoisonError::into_inner) = files.collect();
+        let files = files.collect();
+        self.replace(|_| InUse::new(files, now));
+    }
+}
+
+impl InUse {
+    fn new(files: Arc<[Watched]>, now: u64) -> Self {
+        let combinations = compiled(&files).map_or(0, |(table, _)| table.combinations());
+        Self { files, ready: Ready::new(combinations, now) }
     }
 }
 
 fn known(files: &[Watched]) -> impl Iterator<Item = &Knowledge> {
     files.iter().filter_map(Watched::content)
+}
+
+fn own(files: &[Watched]) -> impl Iterator<Item = &Knowledge> {
+    known(files).filter(|knowledge| !matches!(knowledge, Knowledge::Compiled(..)))
 }
 
 fn compiled(files: &[Watched]) -> Option<(&Table, Origin)> {
@@ -217,5 +279,107 @@ struct EndsReading<'a>(&'a AtomicBool);
 impl Drop for EndsReading<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::feeds::assessment::assess;
+    use crate::feeds::compile::compile;
+    use crate::feeds::file;
+    use crate::feeds::format::Format;
+    use crate::feeds::options::{FeedFile, FileFormat};
+    use crate::feeds::range::Range;
+    use crate::feeds::reference::feed;
+    use crate::feeds::row::{About, Row};
+    use crate::feeds::store::COMPILED;
+    use crate::flags::Names;
+
+    const NOW: u64 = 1_780_000_000_000;
+    const MINUTE: u64 = 60_000;
+    const HOUR: u64 = 60 * MINUTE;
+
+    /// Writes compiled feeds with a feed for each signal, which holds 8.8.8.8 and was last seen at that time.
+    fn write(directory: &Path, feeds: &[(Signal, u64)]) {
+        let sources = feeds.iter().enumerate().map(|(number, (signal, seen_at))| {
+            let mut source = feed(&format!("feed-{number}"), *signal);
+            source.info.seen_at = *seen_at;
+            source.info.name = Some(format!("Name {number}"));
+            let about = About::Range(Range::parse("8.8.8.8").unwrap());
+            source.take(Row { about, name: None, value: 0 });
+            source
+        });
+        let compiled = compile(sources.collect(), None, NOW).unwrap();
+        fs::write(directory.join("new"), file::write(&compiled, None, false)).unwrap();
+        fs::rename(directory.join("new"), directory.join(COMPILED)).unwrap();
+    }
+
+    /// A source that reads its files again only where a test says so.
+    fn open(directory: &Path, files: Vec<FeedFile>) -> Arc<FeedSource> {
+        let directory = Some(directory.to_owned());
+        let options =
+            FeedOptions { seed: None, directory, is_directory_written: true, files, prescreen: true };
+        let source = Arc::new(FeedSource::open(&options, NOW).unwrap());
+        source.is_reading.store(true, Ordering::Release);
+        source
+    }
+
+    /// Asks about both addresses at that time, and compares with assessments made at that very time. Gives the score of
+    /// the first.
+    fn ask(source: &Arc<FeedSource>, names: &NameTable, now: u64) -> u8 {
+        let scores = ["8.8.8.8", "9.9.9.9"].map(|address| {
+            let address = address.parse().unwrap();
+            let assessment = source
+                .with_listed(address, now, |listed, points| assess(source.scoring(), listed, points, now));
+            let told = source.ask(address, names, now).map(|FeedEvidence { evidence, is_strict, .. }| {
+                let own = evidence.flags.names().map(|shared| shared.names().clone());
+                (evidence.score, evidence.flags.words(), own.unwrap_or_default(), is_strict)
+            });
+            let expected: (_, _, Names, _) =
+                (assessment.score, assessment.flags.words(), assessment.names, assessment.is_strict);
+            assert_eq!(told, assessment.is_match.then_some(expected), "{address} at {now}");
+            assessment.score.value()
+        });
+        scores[0]
+    }
+
+    #[test]
+    fn what_is_kept_ends_with_its_time_and_with_the_files_it_is_from() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), &[(Signal::Attack, NOW - HOUR), (Signal::VpnRange, NOW - HOUR)]);
+        let source = open(directory.path(), Vec::new());
+        let names = NameTable::default();
+        assert_eq!(ask(&source, &names, NOW), 62);
+        for step in 0..4 * 60 {
+            let _ = ask(&source, &names, NOW + 22 * HOUR + step * MINUTE);
+        }
+        assert_eq!(ask(&source, &names, NOW + 47 * HOUR), 47, "half of an attack, in a VPN");
+        assert_eq!(ask(&source, &names, NOW + 200 * HOUR), 32, "the VPN alone");
+        assert_eq!(ask(&source, &names, NOW), 62, "a clock that is set back");
+
+        write(directory.path(), &[(Signal::TorExit, NOW - HOUR)]);
+        assert_eq!(ask(&source, &names, NOW), 62, "not read yet");
+        source.read_again(NOW);
+        assert_eq!(ask(&source, &names, NOW), 65);
+    }
+
+    #[test]
+    fn files_of_ones_own_are_asked_each_time() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), &[(Signal::VpnRange, NOW - HOUR)]);
+        let list = directory.path().join("list.txt");
+        fs::write(&list, "9.9.9.0/24\n").unwrap();
+        let format = FileFormat::List(Format::List);
+        let file = FeedFile { path: list.clone(), format, signals: vec![Signal::Attacker], weight: None };
+        let source = open(directory.path(), vec![file]);
+        let names = NameTable::default();
+        assert_eq!(ask(&source, &names, NOW), 32);
+        fs::write(&list, "9.9.9.0/24\n8.8.8.8\n").unwrap();
+        source.read_again(NOW);
+        assert!(ask(&source, &names, NOW) > 60);
     }
 }

@@ -27,8 +27,6 @@ pub(crate) struct Said<'a> {
     row: Option<Row<'a>>,
     /// What a database said, which it decodes for each address anew.
     database: Option<(&'a FeedInfo, Vec<Found>)>,
-    /// The points of the neighbourhood, and when they were worked out. Only compiled feeds have them.
-    pub(crate) neighbourhood: Option<(u8, u64)>,
 }
 
 impl Knowledge {
@@ -39,11 +37,7 @@ impl Knowledge {
             Self::Database(info, database) => Some((info, database.look_up(address))),
             Self::Compiled(..) | Self::List(_) => None,
         };
-        let neighbourhood = match (self, &row) {
-            (Self::Compiled(table, _), Some(row)) => Some((row.neighbourhood(), table.built_at())),
-            _ => None,
-        };
-        Said { row, database, neighbourhood }
+        Said { row, database }
     }
 
     /// The table of compiled feeds.

@@ -5,6 +5,7 @@ pub mod catalogue;
 mod combinations;
 pub mod compile;
 pub mod coverage;
+mod direct_evidence;
 pub mod explain;
 pub mod feed_source;
 pub mod fetch;
@@ -30,6 +31,7 @@ pub mod own_networks;
 mod printable;
 pub mod progress;
 pub mod range;
+mod ready;
 mod records;
 #[cfg(test)]
 mod reference;

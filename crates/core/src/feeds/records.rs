@@ -78,6 +78,11 @@ impl Records {
         self.combinations.len()
     }
 
+    /// How many combinations there are, the empty one included.
+    pub(crate) fn different(&self) -> usize {
+        self.starts.len() - 1
+    }
+
     /// How many bytes they take.
     pub(crate) fn memory(&self) -> usize {
         size_of_val(&*self.combinations)
@@ -86,9 +91,14 @@ impl Records {
             + size_of_val(&*self.said)
     }
 
+    /// The combination of one record.
+    pub(crate) fn combination(&self, record: u16) -> u16 {
+        self.combinations.get(usize::from(record)).copied().unwrap_or(0)
+    }
+
     /// What one record says.
     pub(crate) fn said(&self, record: u16) -> &[Said] {
-        let combination = self.combinations.get(usize::from(record)).map_or(0, |number| usize::from(*number));
+        let combination = usize::from(self.combination(record));
         match self.starts.get(combination..combination + 2) {
             Some(&[start, end]) => self.said.get(start as usize..end as usize).unwrap_or(&[]),
             _ => &[],

@@ -70,6 +70,11 @@ impl Table {
         self.records.len() - 1
     }
 
+    /// How many different combinations of what is said there are, whatever the neighbourhood, the empty one included.
+    pub(crate) fn combinations(&self) -> usize {
+        self.records.different()
+    }
+
     /// How many bytes the parts take that grow with the feeds' rows.
     #[must_use]
     pub fn memory(&self) -> usize {
@@ -108,6 +113,16 @@ impl<'a> Found<'a> {
     #[must_use]
     pub fn neighbourhood(&self) -> u8 {
         self.table.records.neighbourhood(self.record)
+    }
+
+    /// The table that was asked.
+    pub(crate) const fn table(&self) -> &'a Table {
+        self.table
+    }
+
+    /// The number of the combination of what is said, of which many addresses have the same one.
+    pub(crate) fn combination(&self) -> u16 {
+        self.table.records.combination(self.record)
     }
 
     /// What is said, in the order of the feeds. A feed that says more than one thing comes more than once.
