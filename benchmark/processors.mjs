@@ -55,14 +55,18 @@ export function machineMs() {
   return (user + nice + system + interrupts + softInterrupts + stolen) * TICK_MS
 }
 
-/** Waits until this machine has done next to nothing for a second. */
+/** For how many seconds `quiet` waits at most. */
+const LONGEST_WAIT = 60
+
+/** Waits until this machine has done next to nothing for a second; says whether it ever did. */
 export async function quiet() {
-  for (let second = 1; ; second++) {
+  for (let second = 0; second < LONGEST_WAIT; second++) {
     const before = machineMs()
     await wait(1_000)
-    if (machineMs() - before < 100) return
-    if (second % 60 === 0) console.error('waiting: something else runs on this machine')
+    if (machineMs() - before < 100) return true
   }
+  console.error('something else runs on this machine')
+  return false
 }
 
 /** Processes that only compute, as many as wanted. They end by themselves when nobody ends them. */

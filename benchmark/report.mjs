@@ -54,6 +54,7 @@ function showRatio({ ours, theirs, better }) {
   const times = ratio(ours.values, theirs.values)
   const digits = (value) => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)
   const text = times < 0.5 ? `1/${digits(1 / times)}` : digits(times)
+  if (text === '1.00') return `${text}, the same`
   const isBetter = better === 'lower' ? times < 1 : times > 1
   return `${text}, ${isBetter ? 'better' : 'worse'}`
 }
