@@ -12,7 +12,10 @@ const { facts: FACTS } = require('./vocabulary.js')
  * @typedef {(error?: unknown) => void} Next
  */
 
-/** One gate in front of one route. */
+/**
+ * One gate in front of one route. What every request passes makes no functions: a method that does costs all its calls the
+ * memory that they would share, also where none is made.
+ */
 class Gate {
   #options
   #judge
@@ -22,7 +25,9 @@ class Gate {
   /** @param {MiddlewareOptions} written */
   constructor(written) {
     const { options, judge, context } = readOptions(written)
-    this.#options = options
+    const { route, blockUnverified, clientIp, skip, onBlock, onChallenge, onHold, onDecision } = options
+    // An object of a fixed shape: the copy that was checked has no prototype, and is a slow hash table.
+    this.#options = { route, blockUnverified, clientIp, skip, onBlock, onChallenge, onHold, onDecision }
     this.#judge = judge
     this.#context = context
     this.#routes = judge.routesOf(context)
@@ -36,7 +41,17 @@ class Gate {
    */
   handle(request, response, next) {
     const { skip } = this.#options
-    if (skip === undefined) return this.#judgeRequest(request, response, next)
+    if (skip === undefined) this.#judgeRequest(request, response, next)
+    else this.#judgeUnlessSkipped(skip, request, response, next)
+  }
+
+  /**
+   * @param {NonNullable<MiddlewareOptions['skip']>} skip
+   * @param {Request} request
+   * @param {ResponseLike} response
+   * @param {Next} next
+   */
+  #judgeUnlessSkipped(skip, request, response, next) {
     const settleLater = (/** @type {unknown} */ result) =>
       this.#afterWaiting(next, (handOn) => this.#judgeUnless(result, request, response, handOn))
     const failed = (/** @type {unknown} */ error) => {
@@ -80,9 +95,19 @@ class Gate {
     } catch (error) {
       decision = this.#judge.failed(context, facts, error)
     }
-    if (decision !== undefined) return this.#settle(decision, request, response, next)
-    this.#judge.decideLater(text ?? '', context, facts).then((later) => {
-      this.#afterWaiting(next, (handOn) => this.#settle(later, request, response, handOn))
+    if (decision !== undefined) this.#settle(decision, request, response, next)
+    else this.#settleLater(this.#judge.decideLater(text ?? '', context, facts), request, response, next)
+  }
+
+  /**
+   * @param {Promise<unknown>} decided
+   * @param {Request} request
+   * @param {ResponseLike} response
+   * @param {Next} next
+   */
+  #settleLater(decided, request, response, next) {
+    decided.then((decision) => {
+      this.#afterWaiting(next, (handOn) => this.#settle(decision, request, response, handOn))
     })
   }
 
@@ -138,16 +163,27 @@ class Gate {
     // Read before anybody else has the object: watching does not change what the gate does.
     const { action, mode } = decision
     request.ipRisk = decision
-    const { onDecision } = this.#options
-    if (onDecision !== undefined) this.#callAndReport('onDecision', () => onDecision(decision, request))
+    if (this.#options.onDecision !== undefined) this.#tell(this.#options.onDecision, decision, request)
     if (mode === 'log-only') return next()
     request.requireMfa ??= false
     request.holdForReview ??= false
-    this.#act(action, request, response, next)
+    if (action === 'allow' || action === 'log') next()
+    else this.#act(action, request, response, next)
   }
 
   /**
-   * @param {Action} action
+   * @param {NonNullable<MiddlewareOptions['onDecision']>} onDecision
+   * @param {RequestDecision} decision
+   * @param {Request} request
+   */
+  #tell(onDecision, decision, request) {
+    this.#callAndReport('onDecision', () => onDecision(decision, request))
+  }
+
+  /**
+   * What stops a request or asks for more of it.
+   *
+   * @param {Exclude<Action, 'allow' | 'log'>} action
    * @param {Request} request
    * @param {ResponseLike} response
    * @param {Next} next
@@ -166,8 +202,6 @@ class Gate {
         return this.#answer('onHold', request, response, next, () =>
           refuse(response, next, 503, 'Request held for review'),
         )
-      default:
-        return next()
     }
   }
 

@@ -1,7 +1,7 @@
 //! A checker: an engine, policies, and the order in which an address is judged.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,7 +18,7 @@ use crate::evidence::{Answer, Evidence};
 use crate::judgement::{Failed, Finding, Subject, decide, is_enough};
 use crate::lists::List;
 use crate::options::{CheckerOptions, MOST_ADDRESSES};
-use crate::policies::Policies;
+use crate::policies::{MOST_POLICIES, Policies};
 use crate::policy::Policy;
 use crate::provenance::Facts;
 use crate::routes::RouteId;
@@ -69,7 +69,8 @@ pub struct Pending {
 pub struct Checker {
     engine: Handle,
     policies: RwLock<Policies>,
-    counters: RwLock<Vec<PolicyCounters>>,
+    /// By the number of the policy, each made with its first decision, so that counting takes no lock.
+    counters: Box<[OnceLock<Box<PolicyCounters>>]>,
     log_only: bool,
     feeds_may_clear: bool,
 }
@@ -78,11 +79,10 @@ impl Checker {
     /// A checker on `engine`, with the policies of `options`.
     #[must_use]
     pub fn new(engine: Handle, options: CheckerOptions) -> Self {
-        let counters = options.policies.all().iter().map(|_| PolicyCounters::new()).collect();
         Self {
             engine,
             policies: RwLock::new(options.policies),
-            counters: RwLock::new(counters),
+            counters: (0..MOST_POLICIES).map(|_| OnceLock::new()).collect(),
             log_only: options.log_only,
             feeds_may_clear: options.feeds_may_clear,
         }
@@ -124,7 +124,6 @@ impl Checker {
         if self.log_only {
             policies.log_only();
         }
-        self.counters.write().unwrap_or_else(PoisonError::into_inner).push(PolicyCounters::new());
         // Far more than a checker may have.
         Ok(PolicyId::new(u16::try_from(place).unwrap_or(u16::MAX)))
     }
@@ -302,9 +301,8 @@ impl Checker {
     /// Counts a decision that is given to somebody: step 11.
     pub fn record(&self, decision: &Decision) {
         self.engine.counters.answered(Rung::of(decision));
-        let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counters) = counters.get(usize::from(decision.policy.number())) {
-            counters.record(decision);
+        if let Some(counters) = self.counters.get(usize::from(decision.policy.number())) {
+            counters.get_or_init(Box::default).record(decision);
         }
     }
 
@@ -439,9 +437,9 @@ impl Checker {
     #[must_use]
     pub fn policy_stats(&self) -> Vec<(String, PolicyStats)> {
         self.with_policies(|policies| {
-            let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
             let names = policies.all().iter().map(|policy| policy.name().to_owned());
-            names.zip(counters.iter().map(PolicyCounters::read)).collect()
+            let stats = self.counters.iter().map(|counters| counters.get_or_init(Box::default).read());
+            names.zip(stats).collect()
         })
     }
 }

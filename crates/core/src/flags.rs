@@ -317,6 +317,33 @@ impl Flags {
     }
 }
 
+/// What is asked of booleans, compared at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BooleanMask {
+    said: u16,
+    value: u16,
+    not_true: u16,
+}
+
+impl BooleanMask {
+    /// The source must say that `field` is `value`. An absent field is neither true nor false.
+    pub(crate) fn said(self, field: BooleanField, value: bool) -> Self {
+        let bit = 1 << field as u8;
+        Self { said: self.said | bit, value: if value { self.value | bit } else { self.value }, ..self }
+    }
+
+    /// The source must not say that `field` is true.
+    pub(crate) fn not_true(self, field: BooleanField) -> Self {
+        Self { not_true: self.not_true | 1 << field as u8, ..self }
+    }
+
+    pub(crate) fn holds(self, flags: &Flags) -> bool {
+        flags.present & self.said == self.said
+            && flags.value & self.said == self.value
+            && flags.value & self.not_true == 0
+    }
+}
+
 /// Days from 2000-01-01 to `date`, when that is a positive number of 16 bits.
 #[must_use]
 pub fn day_number(date: Date) -> Option<u16> {

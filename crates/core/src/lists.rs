@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::quality::RandomState;
 use ipnet::IpNet;
 use jiff::{Timestamp, civil::Date};
 
@@ -47,7 +48,7 @@ pub struct List {
 }
 
 /// Longest networks first, IPv4 lengths counted in its mapped form.
-type Lengths = Vec<(u8, HashMap<u128, Vec<Entry>>)>;
+type Lengths = Vec<(u8, HashMap<u128, Vec<Entry>, RandomState>)>;
 
 /// Whether a list lets addresses in; such a list may not hold the whole internet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,7 +93,7 @@ impl List {
             IpNet::V6(network) => (&mut self.ipv6, network.prefix_len(), network.network()),
         };
         let position = lengths.binary_search_by(|(known, _)| length.cmp(known)).unwrap_or_else(|position| {
-            lengths.insert(position, (length, HashMap::new()));
+            lengths.insert(position, (length, HashMap::default()));
             position
         });
         lengths[position].1.entry(bits.to_bits()).or_default().push(entry);

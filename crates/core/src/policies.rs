@@ -10,7 +10,7 @@ use crate::policy::{FailureMode, Policy};
 use crate::reader::Reader;
 
 /// How many policies one checker may have, those at routes included.
-const MOST_POLICIES: usize = 1_000;
+pub(crate) const MOST_POLICIES: usize = 1_000;
 
 /// All policies of a checker; the place of each is its number.
 #[derive(Clone, Debug)]

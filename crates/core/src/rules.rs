@@ -3,7 +3,7 @@
 use crate::decision::Action;
 use crate::error::{Error, unknown_option};
 use crate::evidence::Evidence;
-use crate::flags::{BooleanField, Field, NameField, NameListField, Subject};
+use crate::flags::{BooleanField, BooleanMask, Field, NameField, NameListField, Subject};
 use crate::reader::Reader;
 use crate::routes::{RouteId, Routes, RoutesOf};
 
@@ -19,18 +19,58 @@ pub(crate) const RISING_ACTIONS: &[(&str, Action)] = &[
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(crate) id: String,
-    when: Vec<Condition>,
-    unless: Vec<Vec<Condition>>,
+    when: Conditions,
+    unless: Vec<Conditions>,
     pub(crate) at_least: Option<Action>,
     pub(crate) at_most: Option<Action>,
     routes: RoutesOf,
 }
 
+/// Conditions that hold together. Those on booleans are one comparison, because every rule is asked at every decision.
+#[derive(Clone, Debug, Default)]
+struct Conditions {
+    booleans: BooleanMask,
+    others: Vec<Condition>,
+}
+
+impl Conditions {
+    fn hold(&self, evidence: &Evidence, now: u64) -> bool {
+        self.booleans.holds(&evidence.flags)
+            && self.others.iter().all(|condition| condition.holds(evidence, now))
+    }
+
+    /// Adds what the user wrote about the flag called `name`.
+    fn add(&mut self, name: &str, value: &Reader<'_>) -> Result<(), Error> {
+        let Some(field) = Field::named(name) else {
+            return Err(unknown_option(value.path(), name, &Field::ALL.map(|(known, _)| known)));
+        };
+        let condition = match field {
+            Field::Boolean(field) => {
+                self.booleans = self.booleans.said(field, value.boolean()?);
+                return Ok(());
+            }
+            Field::ThreatScore => Condition::Score(read_range(value)?),
+            Field::ConfidenceScore(subject) => Condition::Confidence(subject, read_range(value)?),
+            Field::Name(field) => Condition::Name(field, read_names(value)?),
+            Field::NameList(field) => Condition::NameList(field, read_names(value)?),
+            Field::LastSeen(subject) => {
+                let days = value.object(&["withinDays"])?.require("withinDays")?.whole(0, 36_500)?;
+                Condition::SeenWithinDays(subject, u16::try_from(days).unwrap_or(u16::MAX))
+            }
+        };
+        self.others.push(condition);
+        Ok(())
+    }
+}
+
+impl From<BooleanMask> for Conditions {
+    fn from(booleans: BooleanMask) -> Self {
+        Self { booleans, others: Vec::new() }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Condition {
-    Boolean(BooleanField, bool),
-    /// The source did not say that it is so; only shipped rules need it.
-    NotSaid(BooleanField),
     Score(Range),
     Confidence(Subject, Range),
     /// Names in lower case; one of them is enough.
@@ -63,8 +103,6 @@ impl Condition {
         let flags = &evidence.flags;
         let is_wanted = |wanted: &[String], name: &str| wanted.contains(&name.to_lowercase());
         match self {
-            Self::Boolean(field, wanted) => flags.boolean(*field) == Some(*wanted),
-            Self::NotSaid(field) => !flags.is(*field),
             Self::Score(range) => range.holds(evidence.score.value()),
             Self::Confidence(subject, range) => {
                 flags.confidence_score(*subject).is_some_and(|score| range.holds(score.value()))
@@ -87,10 +125,8 @@ impl Condition {
 
 impl Rule {
     pub(crate) fn applies(&self, evidence: &Evidence, route: RouteId, now: u64) -> bool {
-        let all =
-            |conditions: &[Condition]| conditions.iter().all(|condition| condition.holds(evidence, now));
-        all(&self.when)
-            && !self.unless.iter().any(|conditions| all(conditions))
+        self.when.hold(evidence, now)
+            && !self.unless.iter().any(|conditions| conditions.hold(evidence, now))
             && self.routes.include(route)
             && (self.at_least.is_some() || self.cap(evidence).is_some())
     }
@@ -136,31 +172,18 @@ pub(crate) fn read_id<'a>(written: &Reader<'a>) -> Result<&'a str, Error> {
     written.value().as_str().filter(is_code).ok_or_else(|| written.must_be(expected))
 }
 
-fn read_conditions(written: &Reader<'_>) -> Result<Vec<Condition>, Error> {
+fn read_conditions(written: &Reader<'_>) -> Result<Conditions, Error> {
     let object = written.any_object()?;
-    let conditions = object.entries().map(|(name, value)| read_condition(name, &value));
-    let conditions: Vec<Condition> = conditions.collect::<Result<_, _>>()?;
-    if conditions.is_empty() {
+    let mut conditions = Conditions::default();
+    let mut is_empty = true;
+    for (name, value) in object.entries() {
+        conditions.add(name, &value)?;
+        is_empty = false;
+    }
+    if is_empty {
         return Err(written.must_be("an object with at least one flag; use thresholds for what holds always"));
     }
     Ok(conditions)
-}
-
-fn read_condition(name: &str, value: &Reader<'_>) -> Result<Condition, Error> {
-    let Some(field) = Field::named(name) else {
-        return Err(unknown_option(value.path(), name, &Field::ALL.map(|(known, _)| known)));
-    };
-    Ok(match field {
-        Field::Boolean(field) => Condition::Boolean(field, value.boolean()?),
-        Field::ThreatScore => Condition::Score(read_range(value)?),
-        Field::ConfidenceScore(subject) => Condition::Confidence(subject, read_range(value)?),
-        Field::Name(field) => Condition::Name(field, read_names(value)?),
-        Field::NameList(field) => Condition::NameList(field, read_names(value)?),
-        Field::LastSeen(subject) => {
-            let days = value.object(&["withinDays"])?.require("withinDays")?.whole(0, 36_500)?;
-            Condition::SeenWithinDays(subject, u16::try_from(days).unwrap_or(u16::MAX))
-        }
-    })
 }
 
 fn read_range(written: &Reader<'_>) -> Result<Range, Error> {
@@ -193,8 +216,8 @@ pub(crate) fn shipped(block: u8) -> Vec<Rule> {
     use BooleanField::{
         IsBot, IsCorporateGateway, IsKnownAttacker, IsKnownGoodBot, IsRelay, IsResidentialProxy, IsSpam,
     };
-    let said = |field| Condition::Boolean(field, true);
-    let rule = |id: &str, when| Rule {
+    let said = |field| BooleanMask::default().said(field, true);
+    let rule = |id: &str, when: Conditions| Rule {
         id: id.to_owned(),
         when,
         unless: Vec::new(),
@@ -202,26 +225,27 @@ pub(crate) fn shipped(block: u8) -> Vec<Rule> {
         at_most: None,
         routes: RoutesOf::All,
     };
-    let raising = |id, field| Rule { at_least: Some(Action::Challenge), ..rule(id, vec![said(field)]) };
+    let raising = |id, field| Rule { at_least: Some(Action::Challenge), ..rule(id, said(field).into()) };
     let softening = |id, when, at_most| Rule {
         at_most: Some(at_most),
         unless: vec![
-            vec![said(IsKnownAttacker)],
-            vec![said(IsResidentialProxy)],
-            vec![said(IsSpam)],
-            vec![said(IsBot), Condition::NotSaid(IsKnownGoodBot)],
+            said(IsKnownAttacker).into(),
+            said(IsResidentialProxy).into(),
+            said(IsSpam).into(),
+            said(IsBot).not_true(IsKnownGoodBot).into(),
         ],
         ..rule(id, when)
     };
     let mut rules = vec![
         raising("residential_proxy", IsResidentialProxy),
         raising("known_attacker", IsKnownAttacker),
-        softening("relay", vec![said(IsRelay)], Action::Challenge),
-        softening("corporate_gateway", vec![said(IsCorporateGateway)], Action::Challenge),
-        softening("known_good_bot", vec![said(IsKnownGoodBot)], Action::Challenge),
+        softening("relay", said(IsRelay).into(), Action::Challenge),
+        softening("corporate_gateway", said(IsCorporateGateway).into(), Action::Challenge),
+        softening("known_good_bot", said(IsKnownGoodBot).into(), Action::Challenge),
     ];
     if let Some(max) = block.checked_sub(1) {
-        let below = vec![said(IsRelay), Condition::Score(Range { min: 0, max })];
+        let below =
+            Conditions { booleans: said(IsRelay), others: vec![Condition::Score(Range { min: 0, max })] };
         rules.push(softening("relay_below_block", below, Action::Log));
     }
     rules

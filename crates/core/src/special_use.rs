@@ -85,6 +85,37 @@ const IPV6: [Block<u128>; 23] = [
     v6([0, 0, 0, 0, 0, 0, 0, 0], 96, Special, "deprecated ipv4-compatible"),
 ];
 
+/// The first bytes of all addresses that any of the blocks holds, so that most addresses need no look at the blocks.
+const FIRST_BYTES_OF_IPV4: [bool; 256] = {
+    let mut bytes = [false; 256];
+    let mut place = 0;
+    while place < IPV4.len() {
+        mark(&mut bytes, (IPV4[place].first >> 24) as usize, IPV4[place].length);
+        place += 1;
+    }
+    bytes
+};
+
+const FIRST_BYTES_OF_IPV6: [bool; 256] = {
+    let mut bytes = [false; 256];
+    let mut place = 0;
+    while place < IPV6.len() {
+        mark(&mut bytes, (IPV6[place].first >> 120) as usize, IPV6[place].length);
+        place += 1;
+    }
+    bytes
+};
+
+/// Marks the first bytes of a block that begins with `first`.
+const fn mark(bytes: &mut [bool; 256], first: usize, length: u8) {
+    let count = if length < 8 { 1 << (8 - length) } else { 1 };
+    let mut byte = first;
+    while byte < first + count {
+        bytes[byte] = true;
+        byte += 1;
+    }
+}
+
 /// The name of the ranges that examples and tests use (RFC 5737, RFC 3849, RFC 9637).
 pub const DOCUMENTATION: &str = "documentation";
 
@@ -101,6 +132,8 @@ pub const DOCUMENTATION: &str = "documentation";
 #[must_use]
 pub fn name(address: Address) -> Option<&'static str> {
     let (reach, name) = match address.ip() {
+        IpAddr::V4(address) if !FIRST_BYTES_OF_IPV4[usize::from(address.octets()[0])] => None,
+        IpAddr::V6(address) if !FIRST_BYTES_OF_IPV6[usize::from(address.octets()[0])] => None,
         IpAddr::V4(address) => {
             IPV4.iter().find(|block| block.holds(address)).map(|block| (block.reach, block.name))
         }

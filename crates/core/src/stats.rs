@@ -19,8 +19,8 @@ const BINS: usize = 101;
 #[derive(Debug)]
 pub(crate) struct PolicyCounters {
     histogram: [AtomicU64; BINS],
-    action: [AtomicU64; ACTIONS],
-    would_be: [AtomicU64; ACTIONS],
+    /// By `action` and then by `would_be`, so that a decision is one addition.
+    actions: [[AtomicU64; ACTIONS]; ACTIONS],
 }
 
 /// A reading of one policy's counts.
@@ -42,28 +42,30 @@ fn read(counters: &[AtomicU64]) -> Vec<u64> {
     counters.iter().map(|counter| counter.load(Ordering::Relaxed)).collect()
 }
 
-impl PolicyCounters {
-    pub(crate) fn new() -> Self {
+impl Default for PolicyCounters {
+    fn default() -> Self {
         Self {
             histogram: [const { AtomicU64::new(0) }; BINS],
-            action: [const { AtomicU64::new(0) }; ACTIONS],
-            would_be: [const { AtomicU64::new(0) }; ACTIONS],
+            actions: [const { [const { AtomicU64::new(0) }; ACTIONS] }; ACTIONS],
         }
     }
+}
 
+impl PolicyCounters {
     pub(crate) fn record(&self, decision: &Decision) {
         if decision.band.is_some() {
             add(&self.histogram[usize::from(decision.score.value())]);
         }
-        add(&self.action[decision.action as usize]);
-        add(&self.would_be[decision.would_be as usize]);
+        add(&self.actions[decision.action as usize][decision.would_be as usize]);
     }
 
     pub(crate) fn read(&self) -> PolicyStats {
+        // Read once, so that both sums are of the same decisions.
+        let actions: Vec<Vec<u64>> = self.actions.iter().map(|counters| read(counters)).collect();
         PolicyStats {
             histogram: read(&self.histogram),
-            action: read(&self.action),
-            would_be: read(&self.would_be),
+            action: actions.iter().map(|counts| counts.iter().sum()).collect(),
+            would_be: (0..ACTIONS).map(|place| actions.iter().map(|counts| counts[place]).sum()).collect(),
         }
     }
 }
