@@ -9,7 +9,7 @@ export const title = 'How much memory it takes'
 export const needs = ['cargo']
 
 const FILL_ROUNDS = roundsOf(3)
-const IDLE_ROUNDS = roundsOf(7)
+const IDLE_ROUNDS = roundsOf(5)
 const STEP = 50_000
 const STEPS = 22
 /** Steps that warm up, until everything has been used that is used. */
@@ -42,7 +42,7 @@ all" is the growth from before the cache was made, divided by the addresses: it 
 
 Sides take turns, ${FILL_ROUNDS} rounds, a process of its own each.
 
-**By itself.** A fresh process a second after it has loaded what it loads, ${IDLE_ROUNDS} rounds.
+**By itself.** A fresh process half a second after it has loaded what it loads, ${IDLE_ROUNDS} rounds.
 
 **A spray.** ${whole(SPRAY.step * SPRAY.steps)} new addresses by 1,000 callers of \`check\` at once, with the \`maxEntries\` that it ships with (100,000); one
 round. RSS before and after garbage is collected.`

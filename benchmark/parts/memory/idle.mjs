@@ -7,7 +7,7 @@ import { serveRounds } from '../../serve.mjs'
 const require = createRequire(import.meta.url)
 
 /** Until what was begun at the start has ended. */
-const SETTLED_MS = 1_000
+const SETTLED_MS = 500
 
 const load = () => require('../../../lib/index.js')
 const make = (options) => new (load().RiskChecker)({ logger: false, ...options })
