@@ -100,9 +100,9 @@ round, which are not those of the medians. Sides take turns, so that what change
 /**
  * The whole document.
  *
- * @param {{ results: Result[], facts: Record<string, string>, began: Date, seconds: number }} run
+ * @param {{ results: Result[], facts: Record<string, string>, limits: string, began: Date, seconds: number }} run
  */
-export function showDocument({ results, facts, began, seconds }) {
+export function showDocument({ results, facts, limits, began, seconds }) {
   const date = began.toISOString().slice(0, 10)
   const trial = process.env.ROUNDS
   const paragraphs = [
@@ -113,6 +113,7 @@ export function showDocument({ results, facts, began, seconds }) {
   paragraphs.push(
     showTable({ columns: ['machine', ''], rows: Object.entries(facts) }),
     `## Ratios\n\n${showRatios(results)}`,
+    limits.trim(),
     ...results.map(showDetails),
   )
   return `${paragraphs.join('\n\n')}\n`
