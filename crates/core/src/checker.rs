@@ -385,9 +385,13 @@ impl Checker {
     /// Nothing when the list was stopped before its turn came. Taken before a task is made, so that there are as many of
     /// these as turns.
     async fn turn_of_list(&self, stop: &CancellationToken) -> Option<OwnedSemaphorePermit> {
-        let turn = Arc::clone(&self.engine.turns_of_lists).acquire_owned();
+        let turns = Arc::clone(&self.engine.turns_of_lists);
+        // Who has not to wait is asked about also when it was stopped at once: `close()` waits for what was begun.
+        if let Ok(turn) = Arc::clone(&turns).try_acquire_owned() {
+            return Some(turn);
+        }
         // An error would mean that turns were closed, which nobody does.
-        stop.run_until_cancelled(turn).await.and_then(Result::ok)
+        stop.run_until_cancelled(turns.acquire_owned()).await.and_then(Result::ok)
     }
 
     async fn resolve_of_list(

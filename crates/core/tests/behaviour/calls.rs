@@ -429,19 +429,6 @@ fn look_ups_of_lists_are_under_way_also_when_a_login_overtook_them() {
 }
 
 #[test]
-fn a_list_that_is_stopped_before_it_begins_asks_nobody() {
-    runtime().block_on(async {
-        let world = World::new(json!({})).await;
-        let (policy, stop) = (PolicyId::from_number(0), CancellationToken::new());
-        stop.cancel();
-        let texts = (0..50).map(address).collect();
-        let decisions = world.checker.check_many(texts, policy, RouteId::OTHER, &stop).await.unwrap();
-        assert!(decisions.iter().all(|decision| decision.failure == Some(Code::Closed)));
-        assert_eq!(world.server.take_targets(), Vec::<String>::new());
-    });
-}
-
-#[test]
 fn the_call_that_ends_an_outage_is_made_once_however_bulk_calls_fail() {
     runtime().block_on(async {
         let budget = json!({ "perDay": 1_000 });
