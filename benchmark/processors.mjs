@@ -57,15 +57,20 @@ export function machineMs() {
 
 /** For how many seconds `quiet` waits at most. */
 const LONGEST_WAIT = 60
+let waitsInVain = false
 
-/** Waits until this machine has done next to nothing for a second; says whether it ever did. */
+/**
+ * Waits until this machine has done next to nothing for a second, and says whether it ever did. Where it never came to rest
+ * it is not waited for again.
+ */
 export async function quiet() {
-  for (let second = 0; second < LONGEST_WAIT; second++) {
+  for (let second = 0; !waitsInVain && second < LONGEST_WAIT; second++) {
     const before = machineMs()
     await wait(1_000)
     if (machineMs() - before < 100) return true
   }
-  console.error('something else runs on this machine')
+  if (!waitsInVain) console.error('something else runs on this machine; figures are rough')
+  waitsInVain = true
   return false
 }
 

@@ -51,27 +51,25 @@ async function runParts(parts) {
     const { title, method } = part
     console.error(`${name}: ${title} ...`)
     try {
-      results.push({ title, method, ...(await part.run()) })
+      const result = { title, method, ...(await part.run()) }
+      console.log(`\n${showDetails(result)}\n`) // at once, so that a run that is broken off leaves something
+      results.push(result)
     } catch (error) {
-      failures.push(`${name}: ${error.stack}`)
+      failures.push(`${name}: ${error.message}`)
+      console.error(error)
     }
     console.error(`${name}: took ${((performance.now() - start) / 1e3).toFixed(0)} seconds`)
   }
   return { results, failures }
 }
 
-function printResults(results, facts) {
-  console.log(showTable({ columns: ['machine', ''], rows: Object.entries(facts) }))
-  for (const result of results) console.log(`\n${showDetails(result)}`)
-  console.log(`\n## Ratios\n\n${showRatios(results)}`)
-}
-
 async function main(named) {
   const began = new Date()
   const parts = await loadParts(named.length > 0 ? named : PARTS)
   const facts = machineFacts()
+  console.log(showTable({ columns: ['machine', ''], rows: Object.entries(facts) }))
   const { results, failures } = await runParts(parts)
-  printResults(results, facts)
+  console.log(`\n## Ratios\n\n${showRatios(results)}`)
   if (failures.length > 0) throw new Error(`RESULTS.md is left as it is; failed:\n${failures.join('\n')}`)
   if (named.length > 0) {
     console.log('\nRESULTS.md is written only by a run of all parts.')
