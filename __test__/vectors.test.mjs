@@ -1,8 +1,11 @@
-// The golden vectors of `vectors/` through the Node face, as `crates/core/tests/vectors.rs` runs them through the core.
+// The golden vectors of `vectors/` through the Node face, as `crates/core/tests/vectors.rs` runs them through the core
+// and `python/tests/test_vectors.py` through the Python face.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import ipRisk from '../lib/index.js'
 import testing from '../lib/testing.js'
@@ -153,6 +156,91 @@ describe('failures', () => {
           [action === 'allow', action === 'hold'],
         )
       }
+    })
+  }
+})
+
+describe('feeds', () => {
+  let directory
+
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'ip-risk-vectors-'))
+  })
+  after(() => rmSync(directory, { recursive: true }))
+
+  for (const [number, vector] of read('feeds', 40).entries()) {
+    test(vector.name, async () => {
+      const files = vector.lists.map(({ lines, ...list }, place) => {
+        const path = join(directory, `${number}-${place}.txt`)
+        writeFileSync(path, lines.join('\n'))
+        return { path, ...list }
+      })
+      const checker = new RiskChecker({ feeds: { files }, logger: false })
+      const { score, band, action, reasons, flags } = await checker.check(vector.address)
+      await checker.close()
+      const expected = [vector.score, vector.band, vector.action, vector.reasons, vector.flags]
+      assert.deepEqual([score, band, action, reasons, flags], expected)
+    })
+  }
+})
+
+/** What a client of a server gets whose only route is behind a gate with these options. */
+async function fetchBehind(gate, headers = {}) {
+  const server = http.createServer((request, response) => {
+    gate(request, response, () => {
+      const { ipRisk, requireMfa = null, holdForReview = null } = request
+      response.end(JSON.stringify({ ipRisk, requireMfa, holdForReview }))
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  try {
+    const request = http.get({ port: server.address().port, host: '127.0.0.1', headers, agent: false })
+    const [response] = await once(request, 'response')
+    const text = (await response.setEncoding('utf8').toArray()).join('')
+    return { status: response.statusCode, headers: response.headers, text }
+  } finally {
+    server.close()
+  }
+}
+
+describe('answers', () => {
+  let world
+
+  before(async () => {
+    world = await createTestChecker(PATIENT)
+  })
+  after(() => world.close())
+
+  for (const vector of read('answers', 10)) {
+    test(vector.name, async () => {
+      const { checker, api, advance } = world
+      const { on_failure: onFailure, ...policy } = vector.policy
+      const security = vector.security
+      advance(COOL_DOWN)
+      api.answerRaw(ADDRESS, security === undefined ? { status: 500 } : rawAnswer({ security }))
+      await checker.invalidate()
+      const gate = riskMiddleware({ checker, clientIp: () => ADDRESS, onFailure, ...policy })
+      const { status, headers, text } = await fetchBehind(gate)
+      assert.equal(status, vector.status)
+      for (const [name, value] of Object.entries(vector.headers ?? {})) assert.equal(headers[name], value)
+      if (status !== 200) return assert.equal(text, vector.body)
+      const { requireMfa, holdForReview } = JSON.parse(text)
+      assert.deepEqual([requireMfa, holdForReview], [vector.require_mfa, vector.hold_for_review])
+    })
+  }
+})
+
+describe('forwarded headers', () => {
+  for (const { header, provenance } of read('forwarded', 15)) {
+    test(`${header}: ${provenance}`, async () => {
+      const checker = new RiskChecker({ logger: false })
+      const { text } = await fetchBehind(
+        riskMiddleware({ checker }),
+        header === null ? {} : { [header]: '8.8.8.8' },
+      )
+      await checker.close()
+      assert.equal(JSON.parse(text).ipRisk.provenance, provenance)
     })
   }
 })

@@ -1,11 +1,13 @@
 // Runs everything that a change can break, from a fresh clone: `npm test`.
 //
-// `npm test -- rust`, `npm test -- node` and `npm test -- lint` run one part; a file name runs that test file.
+// `npm test -- rust`, `npm test -- node`, `npm test -- python` and `npm test -- lint` run one part; a file name runs that
+// test file of Node.js. `npm run test:release` tests what is shipped, as it is shipped.
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { testPython } from './python.mjs'
 import { buildAddon, installDependencies } from './setup.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -16,9 +18,18 @@ const GENERATED = ['index.js', 'index.d.ts']
 
 /** Runs a command and ends with its exit code when it fails. */
 function run(title, command, ...words) {
-  console.log(`\n# ${title}`)
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !READ_BY_CHECKERS.test(name)))
-  const { status, error } = spawnSync(command, words, { cwd: root, env, stdio: 'inherit' })
+  start({ cwd: root, env }, title, command, words)
+}
+
+/** The same in the directory of the Python face, whose tests look after their environment themselves: pip may need it. */
+function runInPython(title, command, ...words) {
+  start({ cwd: join(root, 'python') }, title, command, words)
+}
+
+function start(options, title, command, words) {
+  console.log(`\n# ${title}`)
+  const { status, error } = spawnSync(command, words, { ...options, stdio: 'inherit' })
   if (error !== undefined) console.error(`\`${command}\` cannot be run: ${error.message}`)
   if (status !== 0) process.exit(status || 1)
 }
@@ -46,12 +57,13 @@ function buildAndCompare() {
 const parts = {
   rust() {
     run('rust: format', 'cargo', 'fmt', '--all', '--check')
-    // The face has no Rust tests, and what the napi macro exports is unused in a test build.
+    // Faces have no Rust tests, and what the napi macro exports is unused in a test build.
     for (const which of [
       ['-p', 'ip-risk-core', '--all-targets'],
       ['-p', 'ip-risk-benchmark', '--all-targets'],
       ['-p', 'ip-risk-upstream', '--all-targets'],
       ['-p', 'ip-risk-node'],
+      ['-p', 'ip-risk-python'],
     ]) {
       run(`rust: lints of ${which[1]}`, 'cargo', 'clippy', ...which, '--quiet', '--', '-D', 'warnings')
     }
@@ -64,6 +76,8 @@ const parts = {
   node(files = testFiles()) {
     run('javascript: tests', process.execPath, '--test', '--test-reporter=spec', ...files)
   },
+  python: () => testPython(runInPython),
+  release: () => testPython(runInPython, { isRelease: true }),
 }
 
 const [wanted] = process.argv.slice(2)
@@ -73,6 +87,7 @@ if (wanted === undefined) {
   buildAndCompare()
   parts.lint()
   parts.node()
+  parts.python()
 } else if (Object.hasOwn(parts, wanted)) {
   buildAddon()
   parts[wanted]()

@@ -4,6 +4,7 @@ use ip_risk_core::error::{Code, Error};
 use ip_risk_core::feeds::options::FeedOptions;
 use ip_risk_core::options::{CheckerOptions, Surroundings};
 use ip_risk_core::secret::Secret;
+use ip_risk_core::spelling::Spelling;
 use serde_json::Value;
 
 /// `{ options, surroundings, testing }`, written by `lib/checker.js`.
@@ -49,5 +50,6 @@ pub(crate) fn surroundings(found: &Value) -> Surroundings {
         seed: text("seed").map(Into::into),
         feeds: text("feeds").map(Into::into),
         lift_documentation: false,
+        spelling: Spelling::Camel,
     }
 }

@@ -255,7 +255,8 @@ impl Flags {
     }
 
     /// The day of [`Flags::last_seen`] as a date.
-    pub(crate) fn last_seen_date(&self, subject: Subject) -> Option<Date> {
+    #[must_use]
+    pub fn last_seen_date(&self, subject: Subject) -> Option<Date> {
         let day = self.last_seen(subject)?;
         FIRST_DAY.checked_add(Span::new().days(day)).ok()
     }

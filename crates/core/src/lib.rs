@@ -48,6 +48,7 @@ pub mod secret;
 mod security_api;
 pub mod shared_cache;
 pub mod special_use;
+pub mod spelling;
 pub mod stats;
 mod upstream;
 

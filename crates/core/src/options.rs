@@ -14,6 +14,7 @@ use crate::policies::Policies;
 use crate::reader::{MOST_MILLISECONDS, ObjectReader, Reader};
 use crate::secret::Secret;
 use crate::shared_cache::options::{self as redis_options, RedisOptions};
+use crate::spelling::Spelling;
 
 const DEFAULT_ENDPOINT: &str = "https://api.ipgeolocation.io";
 const DEFAULT_DEADLINE: u64 = 1_500;
@@ -34,6 +35,8 @@ const LARGEST_BATCH: u64 = 1_000;
 const NO_SOURCE: &str = "there is nothing to score with: set `IPGEO_API_KEY` (or the option `apiKey`) to a key of ipgeolocation.io \
      with the Security API, or do without one by leaving `feeds` on; for tests, use `createTestChecker()` of \
      `ip-risk/testing`, which needs no key";
+const NO_SOURCE_SNAKE: &str = "there is nothing to score with: set `IPGEO_API_KEY` (or the option `api_key`) to a key of ipgeolocation.io \
+     with the Security API, or do without one by leaving `feeds` on";
 
 /// How many look-ups a minute are made for addresses that anybody could have written.
 pub const UNVERIFIED_LOOK_UPS_PER_MINUTE: usize = 10;
@@ -65,6 +68,8 @@ pub struct Surroundings {
     /// For `ip-risk/testing` only: documentation addresses count as public ones. Refused unless the endpoint is
     /// on this machine.
     pub lift_documentation: bool,
+    /// How the face's users write options.
+    pub spelling: Spelling,
 }
 
 /// How long evidence is kept, and how much of it.
@@ -150,7 +155,9 @@ impl CheckerOptions {
     /// # Errors
     /// [`Code::Option`], [`Code::UnknownOption`] or [`Code::NoSource`], with the path of the mistake.
     pub fn read(written: &Value, surroundings: Surroundings) -> Result<Self, Error> {
-        let object = Reader::new("", written).object(&[
+        let spelling = surroundings.spelling;
+        let written = &Reader::spelled(spelling, "", written);
+        let object = written.object(&[
             "apiKey",
             "endpoint",
             "deadlineMs",
@@ -167,7 +174,7 @@ impl CheckerOptions {
         ])?;
         let (feeds, feeds_may_clear) =
             feed_options::read(&object, surroundings.seed.clone(), surroundings.feeds.clone())?;
-        let mut policies = Policies::read(object.get("policies").as_ref())?;
+        let mut policies = Policies::read(spelling, object.get("policies").as_ref())?;
         let log_only = read_mode(surroundings.mode.as_deref())?;
         if log_only {
             policies.log_only();
@@ -185,12 +192,12 @@ impl CheckerOptions {
 }
 
 fn read_engine(
-    written: &Value,
+    written: &Reader<'_>,
     object: &ObjectReader<'_>,
     surroundings: Surroundings,
     feeds: Option<FeedOptions>,
 ) -> Result<EngineOptions, Error> {
-    let deadline = milliseconds(object, "deadlineMs", DEFAULT_DEADLINE, 60_000)?;
+    let deadline = Duration::from_millis(milliseconds(object, "deadlineMs", DEFAULT_DEADLINE, 1, 60_000)?);
     let endpoint = read_endpoint(object)?;
     if surroundings.lift_documentation && !is_on_this_machine(&endpoint) {
         let why =
@@ -199,15 +206,25 @@ fn read_engine(
     }
     let api_key = read_api_key(object, surroundings.api_key.as_ref())?;
     if api_key.is_none() && feeds.is_none() {
-        return Err(Error::new(Code::NoSource, NO_SOURCE));
+        let why = match surroundings.spelling {
+            Spelling::Camel => NO_SOURCE,
+            Spelling::Snake => NO_SOURCE_SNAKE,
+        };
+        return Err(Error::new(Code::NoSource, why));
     }
     Ok(EngineOptions {
         api_key,
         feeds,
         endpoint,
         deadline,
-        connect_timeout: milliseconds(object, "connectTimeoutMs", DEFAULT_CONNECT_TIMEOUT, 60_000)?
-            .min(deadline),
+        connect_timeout: Duration::from_millis(milliseconds(
+            object,
+            "connectTimeoutMs",
+            DEFAULT_CONNECT_TIMEOUT,
+            1,
+            60_000,
+        )?)
+        .min(deadline),
         cache: read_cache(object)?,
         batch: read_batch(object, deadline)?,
         max_in_flight: usize::try_from(whole(object, "maxInFlight", DEFAULT_MAX_IN_FLIGHT, 1, 1_000_000)?)
@@ -226,8 +243,10 @@ fn read_api_key(object: &ObjectReader<'_>, surrounding: Option<&Secret>) -> Resu
     let is_key = |text: &&str| {
         !text.trim().is_empty() && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    let refused =
-        || Error::new(Code::Option, "`apiKey` must be a key of printable characters without blanks");
+    let refused = || {
+        let name = object.spelling().spell("apiKey");
+        Error::new(Code::Option, format!("`{name}` must be a key of printable characters without blanks"))
+    };
     let key = match (object.get("apiKey"), surrounding) {
         (Some(written), _) => written.value().as_str().filter(is_key).ok_or_else(refused)?,
         (None, Some(key)) if !key.expose().trim().is_empty() => {
@@ -283,8 +302,8 @@ fn read_cache(object: &ObjectReader<'_>) -> Result<CacheOptions, Error> {
     };
     let prefix = whole(&cache, "ipv6Prefix", DEFAULT_IPV6_PREFIX, 32, 128)?;
     Ok(CacheOptions {
-        ttl: whole(&cache, "ttlMs", DEFAULT_TTL, 1, MOST_MILLISECONDS)?,
-        stale: whole(&cache, "staleMs", DEFAULT_STALE, 0, MOST_MILLISECONDS)?,
+        ttl: milliseconds(&cache, "ttlMs", DEFAULT_TTL, 1, MOST_MILLISECONDS)?,
+        stale: milliseconds(&cache, "staleMs", DEFAULT_STALE, 0, MOST_MILLISECONDS)?,
         max_entries: whole(&cache, "maxEntries", DEFAULT_MAX_ENTRIES, 1, 100_000_000)?,
         ipv6_prefix: u8::try_from(prefix).unwrap_or(128),
     })
@@ -292,14 +311,18 @@ fn read_cache(object: &ObjectReader<'_>) -> Result<CacheOptions, Error> {
 
 /// The shared cache. A quarter of the deadline is the most that one question to it may take.
 fn read_redis(
-    written: &Value,
+    written: &Reader<'_>,
     surrounding: Option<&Secret>,
     deadline: Duration,
 ) -> Result<Option<RedisOptions>, Error> {
-    let mut redis = redis_options::read(written, surrounding)?;
+    let mut redis = redis_options::read_from(written, surrounding)?;
     if let Some(redis) = redis.as_mut().filter(|redis| redis.timeout > deadline / 4) {
-        if !written["redis"]["timeoutMs"].is_null() {
-            let why = "`redis.timeoutMs` must be at most a quarter of `deadlineMs`: Redis is asked before and after the provider";
+        let spelling = written.spelling();
+        if !written.value()["redis"][&*spelling.spell("timeoutMs")].is_null() {
+            let (timeout, deadline) = (spelling.spell("redis.timeoutMs"), spelling.spell("deadlineMs"));
+            let why = format!(
+                "`{timeout}` must be at most a quarter of `{deadline}`: Redis is asked before and after the provider"
+            );
             return Err(Error::new(Code::Option, why));
         }
         redis.timeout = deadline / 4;
@@ -319,8 +342,10 @@ fn read_budget(written: &Reader<'_>) -> Result<BudgetOptions, Error> {
         reserved: u8::try_from(reserved).unwrap_or(DEFAULT_RESERVED),
     };
     if options.per_second.or(options.per_day).or(options.per_month).is_none() {
-        let why = "limits nothing; write `perSecond`, `perDay` or `perMonth`, or leave it out";
-        return Err(written.refused(why));
+        let [second, day, month] =
+            ["perSecond", "perDay", "perMonth"].map(|name| object.spelling().spell(name));
+        let why = format!("limits nothing; write `{second}`, `{day}` or `{month}`, or leave it out");
+        return Err(written.refused(&why));
     }
     Ok(options)
 }
@@ -333,11 +358,14 @@ fn read_batch(object: &ObjectReader<'_>, deadline: Duration) -> Result<Option<Ba
         Some(written) if !written.value().is_boolean() => written.object(&["threshold", "waitMs", "size"])?,
         _ => ObjectReader::empty("batch", &empty),
     };
-    let wait = Duration::from_millis(whole(&batch, "waitMs", DEFAULT_BATCH_WAIT, 0, LONGEST_BATCH_WAIT)?);
+    let wait = milliseconds(&batch, "waitMs", DEFAULT_BATCH_WAIT, 0, LONGEST_BATCH_WAIT)?;
+    let wait = Duration::from_millis(wait);
     if let Some(written) = batch.get("waitMs")
         && wait >= deadline
     {
-        return Err(written.refused("a batch must wait less than `deadlineMs`, or none is answered in time"));
+        let deadline = object.spelling().spell("deadlineMs");
+        let why = format!("a batch must wait less than `{deadline}`, or none is answered in time");
+        return Err(written.refused(&why));
     }
     let count = |key, default, least, most| {
         whole(&batch, key, default, least, most).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
@@ -366,8 +394,14 @@ fn whole(object: &ObjectReader<'_>, key: &str, default: u64, least: u64, most: u
     object.get(key).map_or(Ok(default), |reader| reader.whole(least, most))
 }
 
-fn milliseconds(object: &ObjectReader<'_>, key: &str, default: u64, most: u64) -> Result<Duration, Error> {
-    whole(object, key, default, 1, most).map(Duration::from_millis)
+fn milliseconds(
+    object: &ObjectReader<'_>,
+    key: &str,
+    default: u64,
+    least: u64,
+    most: u64,
+) -> Result<u64, Error> {
+    object.get(key).map_or(Ok(default), |reader| reader.milliseconds(least, most))
 }
 
 #[cfg(test)]

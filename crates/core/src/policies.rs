@@ -8,6 +8,7 @@ use crate::decision::Mode;
 use crate::error::{Code, Error};
 use crate::policy::{FailureMode, Policy};
 use crate::reader::Reader;
+use crate::spelling::Spelling;
 
 /// How many policies one checker may have, those at routes included.
 pub(crate) const MOST_POLICIES: usize = 1_000;
@@ -16,13 +17,16 @@ pub(crate) const MOST_POLICIES: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Policies {
     policies: Vec<Policy>,
+    /// How users write policies.
+    spelling: Spelling,
 }
 
 impl Policies {
     /// The shipped policies.
     #[must_use]
     pub fn shipped() -> Self {
-        Self { policies: vec![Policy::login(), Policy::payment()] }
+        let policies = vec![Policy::login(), Policy::payment()];
+        Self { policies, spelling: Spelling::default() }
     }
 
     /// All policies; the place of each is its number.
@@ -49,8 +53,8 @@ impl Policies {
 
     /// Reads `policies: { name: { .. } }`. One that is named like a shipped policy changes it; any other
     /// extends what its `extends` names, or `login`.
-    pub(crate) fn read(written: Option<&Reader<'_>>) -> Result<Self, Error> {
-        let mut policies = Self::shipped();
+    pub(crate) fn read(spelling: Spelling, written: Option<&Reader<'_>>) -> Result<Self, Error> {
+        let mut policies = Self { spelling, ..Self::shipped() };
         let Some(written) = written else { return Ok(policies) };
         let mut open: HashMap<&str, Reader<'_>> = written.any_object()?.entries().collect();
         if open.len() > MOST_POLICIES {
@@ -120,9 +124,10 @@ impl Policies {
         }
         let mut names = (1..).map(|number| format!("inline-{number}"));
         let name = names.find(|name| self.find(name).is_none()).unwrap_or_default();
-        let policy = Policy::derive(&name, &self.policies[base], &Reader::new("", written))?;
+        let written = Reader::spelled(self.spelling, "", written);
+        let policy = Policy::derive(&name, &self.policies[base], &written)?;
         if !has_provider {
-            require_provider(&policy, base_name)?;
+            require_provider(&policy, base_name, self.spelling)?;
         }
         self.policies.push(policy);
         Ok(self.policies.len() - 1)
@@ -132,7 +137,7 @@ impl Policies {
     /// whom feeds do not block.
     pub(crate) fn require_provider(&self, name: &str) -> Result<(), Error> {
         match self.policies.iter().find(|policy| policy.name() == name) {
-            Some(policy) => require_provider(policy, name),
+            Some(policy) => require_provider(policy, name, self.spelling),
             None => Ok(()),
         }
     }
@@ -144,7 +149,7 @@ impl Policies {
     }
 }
 
-fn require_provider(policy: &Policy, shown: &str) -> Result<(), Error> {
+fn require_provider(policy: &Policy, shown: &str, spelling: Spelling) -> Result<(), Error> {
     if policy.failure_mode() != FailureMode::Closed || policy.mode() == Mode::LogOnly {
         return Ok(());
     }
@@ -152,7 +157,8 @@ fn require_provider(policy: &Policy, shown: &str) -> Result<(), Error> {
         Code::NoSource,
         format!(
             "the policy `{shown}` closes, and without a key it would hold everybody whom no feed blocks: set \
-             `IPGEO_API_KEY`, or write `feeds: {{ primary: true }}` to let feeds clear it"
+             `IPGEO_API_KEY`, or write `{}` to let feeds clear it",
+            spelling.primary_feeds()
         ),
     ))
 }

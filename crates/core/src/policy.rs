@@ -250,7 +250,7 @@ impl Policy {
             policy.max_action = Some(max_action.one_of(RISING_ACTIONS)?);
         }
         if let Some(max_stale) = object.get("maxStaleMs") {
-            policy.max_stale = Some(max_stale.whole(0, MOST_MILLISECONDS)?);
+            policy.max_stale = Some(max_stale.milliseconds(0, MOST_MILLISECONDS)?);
         }
         if let Some(priority) = object.get("priority") {
             policy.priority = priority.one_of(PRIORITIES)?;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, unknown_option};
+use crate::spelling::Spelling;
 
 /// The longest time that an option may name: ten years.
 pub(crate) const MOST_MILLISECONDS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
@@ -12,6 +13,7 @@ pub(crate) const MOST_MILLISECONDS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 pub(crate) struct Reader<'a> {
     path: String,
     value: &'a Value,
+    spelling: Spelling,
 }
 
 /// An object whose keys were all found to be known.
@@ -19,11 +21,26 @@ pub(crate) struct Reader<'a> {
 pub(crate) struct ObjectReader<'a> {
     path: String,
     map: &'a Map<String, Value>,
+    spelling: Spelling,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(path: impl Into<String>, value: &'a Value) -> Self {
-        Self { path: path.into(), value }
+        Self::spelled(Spelling::Camel, path, value)
+    }
+
+    /// A value whose options are spelled that way.
+    pub(crate) fn spelled(spelling: Spelling, path: impl Into<String>, value: &'a Value) -> Self {
+        Self { path: path.into(), value, spelling }
+    }
+
+    /// A value inside this one.
+    fn inner(&self, path: String, value: &'a Value) -> Self {
+        Self { path, value, spelling: self.spelling }
+    }
+
+    pub(crate) fn spelling(&self) -> Spelling {
+        self.spelling
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -79,6 +96,23 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| self.must_be(&format!("a whole number from {least} to {most}")))
     }
 
+    /// A duration in milliseconds, which may be written in seconds where that is the custom.
+    pub(crate) fn milliseconds(&self, least: u64, most: u64) -> Result<u64, Error> {
+        if self.spelling == Spelling::Camel {
+            return self.whole(least, most);
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "negative and huge become 0 and most, and `NaN` becomes 0"
+        )]
+        let milliseconds = self.value.as_f64().map(|seconds| (seconds, (seconds * 1_000.0).round() as u64));
+        let is_in_range = |(seconds, number): &(f64, u64)| *seconds >= 0.0 && (least..=most).contains(number);
+        milliseconds.filter(is_in_range).map(|(_, number)| number).ok_or_else(|| {
+            self.must_be(&format!("a number of seconds from {} to {}", seconds(least), seconds(most)))
+        })
+    }
+
     pub(crate) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, Error> {
         let found = self.value.as_str().and_then(|text| choices.iter().find(|(name, _)| *name == text));
         found.map(|(_, choice)| *choice).ok_or_else(|| {
@@ -92,7 +126,7 @@ impl<'a> Reader<'a> {
         Ok(items
             .iter()
             .enumerate()
-            .map(|(index, item)| Reader::new(format!("{}[{index}]", self.path), item))
+            .map(|(index, item)| self.inner(format!("{}[{index}]", self.path), item))
             .collect())
     }
 
@@ -104,8 +138,10 @@ impl<'a> Reader<'a> {
     /// An object with no keys but the `known` ones.
     pub(crate) fn object(&self, known: &[&str]) -> Result<ObjectReader<'a>, Error> {
         let object = self.any_object()?;
+        let known: Vec<_> = known.iter().map(|name| self.spelling.spell(name)).collect();
+        let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
         match object.map.keys().find(|key| !known.contains(&key.as_str())) {
-            Some(unknown) => Err(unknown_option(&join(&self.path, unknown), unknown, known)),
+            Some(unknown) => Err(unknown_option(&join(&self.path, unknown), unknown, &known)),
             None => Ok(object),
         }
     }
@@ -113,28 +149,46 @@ impl<'a> Reader<'a> {
     /// An object whose keys the user chooses.
     pub(crate) fn any_object(&self) -> Result<ObjectReader<'a>, Error> {
         let map = self.value.as_object().ok_or_else(|| self.must_be("an object"))?;
-        Ok(ObjectReader { path: self.path.clone(), map })
+        Ok(ObjectReader { path: self.path.clone(), map, spelling: self.spelling })
     }
 }
 
 impl<'a> ObjectReader<'a> {
     /// An object that was not written.
     pub(crate) fn empty(path: &str, map: &'a Map<String, Value>) -> Self {
-        Self { path: path.to_owned(), map }
+        Self { path: path.to_owned(), map, spelling: Spelling::Camel }
     }
 
+    /// What is written under an option, which is named as the core names it.
     pub(crate) fn get(&self, key: &str) -> Option<Reader<'a>> {
-        self.map.get(key).map(|value| Reader::new(join(&self.path, key), value))
+        let key = self.spelling.spell(key);
+        self.map.get(&*key).map(|value| self.inner(join(&self.path, &key), value))
+    }
+
+    pub(crate) fn spelling(&self) -> Spelling {
+        self.spelling
     }
 
     pub(crate) fn require(&self, key: &str) -> Result<Reader<'a>, Error> {
-        self.get(key)
-            .ok_or_else(|| Error::new(Code::Option, format!("`{}` is missing", join(&self.path, key))))
+        let missing = || {
+            let path = join(&self.path, &self.spelling.spell(key));
+            Error::new(Code::Option, format!("`{path}` is missing"))
+        };
+        self.get(key).ok_or_else(missing)
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a str, Reader<'a>)> + '_ {
-        self.map.iter().map(|(key, value)| (key.as_str(), Reader::new(join(&self.path, key), value)))
+        self.map.iter().map(|(key, value)| (key.as_str(), self.inner(join(&self.path, key), value)))
     }
+
+    fn inner(&self, path: String, value: &'a Value) -> Reader<'a> {
+        Reader::spelled(self.spelling, path, value)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "limits are far below 2^53")]
+fn seconds(milliseconds: u64) -> f64 {
+    milliseconds as f64 / 1_000.0
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -207,6 +261,43 @@ mod tests {
         );
         let missing = items[0].any_object().unwrap().require("c").unwrap_err();
         assert_eq!(missing.to_string(), "`a[0].c` is missing");
+    }
+
+    #[test]
+    fn options_may_be_spelled_with_underscores_and_durations_in_seconds() {
+        let value = json!({ "read_timeout": 0.25, "inner": [{ "at_least": 1, "waitMs": 5 }] });
+        let reader = Reader::spelled(Spelling::Snake, "", &value);
+        let object = reader.object(&["readTimeoutMs", "inner"]).unwrap();
+        assert_eq!(object.get("readTimeoutMs").unwrap().milliseconds(1, 1_000).unwrap(), 250);
+        let refused = object.get("readTimeoutMs").unwrap().milliseconds(500, 1_000).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "`read_timeout` must be a number of seconds from 0.5 to 1, not `0.25`"
+        );
+        let inner = &object.get("inner").unwrap().items().unwrap()[0];
+        assert_eq!(inner.any_object().unwrap().get("atLeast").unwrap().path(), "inner[0].at_least");
+        let unknown = inner.object(&["atLeast", "waitMs"]).unwrap_err();
+        assert_eq!(unknown.to_string(), "`inner[0].waitMs` is not an option; did you mean `wait`?");
+        let missing = inner.any_object().unwrap().require("atMost").unwrap_err();
+        assert_eq!(missing.to_string(), "`inner[0].at_most` is missing");
+    }
+
+    #[test]
+    fn a_duration_in_seconds_is_a_number_that_is_not_negative() {
+        for (written, milliseconds) in [
+            (json!(1), Some(1_000)),
+            (json!(0.001), Some(1)),
+            (json!(0.000_4), Some(0)),
+            (json!(1.5), Some(1_500)),
+            (json!(-0.1), None),
+            (json!(1e300), None),
+            (json!("1"), None),
+            (json!(true), None),
+            (json!(null), None),
+        ] {
+            let reader = Reader::spelled(Spelling::Snake, "path", &written);
+            assert_eq!(reader.milliseconds(0, 1_000_000).ok(), milliseconds, "{written}");
+        }
     }
 
     #[test]

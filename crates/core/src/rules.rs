@@ -153,9 +153,12 @@ impl Rule {
             at_most: action("atMost")?,
             routes: RoutesOf::read(object.get("routes"), routes)?,
         };
+        let [least_name, most_name] = ["atLeast", "atMost"].map(|name| written.spelling().spell(name));
         match (rule.at_least, rule.at_most) {
-            (None, None) => Err(written.refused("a rule needs `atLeast` or `atMost`")),
-            (Some(least), Some(most)) if least > most => Err(written.refused("`atLeast` is above `atMost`")),
+            (None, None) => Err(written.refused(&format!("a rule needs `{least_name}` or `{most_name}`"))),
+            (Some(least), Some(most)) if least > most => {
+                Err(written.refused(&format!("`{least_name}` is above `{most_name}`")))
+            }
             _ => Ok(rule),
         }
     }

@@ -109,10 +109,29 @@ fn core_has_no_global_that_changes() {
 }
 
 #[test]
-fn the_node_face_knows_nothing_of_connections_and_caches() {
+fn faces_know_nothing_of_connections_and_caches() {
     // `redis` is also what users call the shared cache.
     let is_wrong = |line: &str| ["reqwest::", "redis::", "moka::"].iter().any(|path| line.contains(path));
-    assert_eq!(lines(&files("src", &["rs"]), is_wrong), [""; 0]);
+    for directory in ["src", "python/src"] {
+        assert_eq!(lines(&files(directory, &["rs"]), is_wrong), [""; 0]);
+    }
+}
+
+#[test]
+fn the_python_glue_imports_frameworks_only_where_it_is_for_them() {
+    let is_wrong = |line: &str| {
+        let imports = line.trim_start().starts_with("from ") || line.trim_start().starts_with("import ");
+        let is_of =
+            |name: &&str| ["from ", "import "].iter().any(|word| line.contains(&format!("{word}{name}")));
+        imports
+            && !line.contains("ip_risk")
+            && ["flask", "werkzeug", "fastapi", "starlette"].iter().any(is_of)
+    };
+    let mut glue = files("python/python/ip_risk", &["py"]);
+    glue.retain(|(path, _)| !path.ends_with("flask.py"));
+    assert_eq!(lines(&glue, is_wrong), [""; 0]);
+    assert!(is_wrong("from flask import g") && is_wrong("    import starlette.requests"));
+    assert!(!is_wrong("from ip_risk import flask"));
 }
 
 /// Whether a line loads one of the packages, or a part of one.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use ip_risk_core::address::Address;
 use ip_risk_core::checker::Request;
-use ip_risk_core::decision::Decision;
+use ip_risk_core::decision::{Band, Decision};
 use ip_risk_core::error::{Code, FailureClass};
 use ip_risk_core::flags::{Field, Flags};
 use ip_risk_core::routes::RouteId;
@@ -170,6 +170,31 @@ fn failures() {
                 assert_eq!(decision.failed_closed, action(&decision) == "hold", "{policy}: {case}");
                 assert_eq!(decision.band, None, "{policy}: {case}");
             }
+        }
+    });
+}
+
+#[test]
+fn feeds() {
+    runtime().block_on(async {
+        for case in cases("feeds.json", 40) {
+            let directory = tempfile::tempdir().unwrap();
+            let files = case["lists"].as_array().unwrap().iter().enumerate().map(|(place, list)| {
+                let path = directory.path().join(format!("{place}.txt"));
+                fs::write(&path, texts(list, "lines").join("\n")).unwrap();
+                let mut file = list.clone();
+                file.as_object_mut().unwrap().remove("lines");
+                file["path"] = json!(path);
+                file
+            });
+            let files: Vec<Value> = files.collect();
+            let world = World::new(json!({ "apiKey": null, "feeds": { "files": files } })).await;
+            let decision = world.check(case["address"].as_str().unwrap(), "login", TRUSTED_PROXY).await;
+            assert_eq!(json!(decision.score.value()), case["score"], "{case}");
+            assert_eq!(decision.band.map(Band::as_str), case["band"].as_str(), "{case}");
+            assert_eq!(action(&decision), case["action"].as_str().unwrap(), "{case}");
+            assert_eq!(world.reasons(&decision), texts(&case, "reasons"), "{case}");
+            assert_eq!(flags_json(&decision.flags), case["flags"], "{case}");
         }
     });
 }

@@ -3,6 +3,7 @@
 mod handle;
 pub(crate) mod local;
 mod look_up;
+mod registry;
 mod spending;
 
 use std::collections::VecDeque;
@@ -33,6 +34,7 @@ use local::Local;
 use spending::Spending;
 
 pub use handle::Handle;
+pub use registry::Registry;
 
 const NEEDS_A_KEY: &str =
     "redis and `budget` are for what the provider says, and there is no key: they are not used";

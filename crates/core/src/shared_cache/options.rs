@@ -101,7 +101,15 @@ struct Location {
 /// [`Code::Option`] or [`Code::UnknownOption`] with the path of the mistake. Messages show no value, because any of
 /// them may hold a password.
 pub fn read(written: &Value, surrounding: Option<&Secret>) -> Result<Option<RedisOptions>, Error> {
-    let Some(written) = Reader::new("", written).any_object()?.get("redis") else {
+    read_from(&Reader::new("", written), surrounding)
+}
+
+/// The same, where all options are being read.
+pub(crate) fn read_from(
+    written: &Reader<'_>,
+    surrounding: Option<&Secret>,
+) -> Result<Option<RedisOptions>, Error> {
+    let Some(written) = written.any_object()?.get("redis") else {
         let url = surrounding.map(|url| url.expose().trim()).filter(|url| !url.is_empty());
         return url.map(|url| from_url(url, "the environment variable `REDIS_URL`")).transpose();
     };
@@ -173,7 +181,7 @@ fn read_object(written: &Reader<'_>) -> Result<RedisOptions, Error> {
             .transpose()?
             .unwrap_or_default(),
         timeout: Duration::from_millis(
-            object.get("timeoutMs").map_or(Ok(DEFAULT_TIMEOUT), |timeout| timeout.whole(1, 10_000))?,
+            object.get("timeoutMs").map_or(Ok(DEFAULT_TIMEOUT), |timeout| timeout.milliseconds(1, 10_000))?,
         ),
         nodes: locations.into_iter().map(|location| location.node).collect(),
     })

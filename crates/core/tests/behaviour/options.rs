@@ -9,6 +9,7 @@ use ip_risk_core::engine::Engine;
 use ip_risk_core::error::{Code, Error};
 use ip_risk_core::options::{CheckerOptions, Surroundings};
 use ip_risk_core::secret::Secret;
+use ip_risk_core::spelling::Spelling;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -574,4 +575,79 @@ fn a_policy_has_room_for_a_number_of_rules_whatever_it_extends() {
     assert!(named(json!({ "p": base })).is_ok());
     let raised = json!({ "extends": "p", "thresholds": { "log": 20, "challenge": 45, "block": 80 } });
     assert!(named(json!({ "p": base, "q": raised })).is_err(), "a rule without a reason of its own");
+}
+
+#[test]
+fn options_mean_the_same_in_every_spelling() {
+    let of = |spelling: Spelling, written: Value| {
+        let surroundings = Surroundings { spelling, ..Surroundings::default() };
+        CheckerOptions::read(&written, surroundings).unwrap_or_else(|error| panic!("{written}: {error}"))
+    };
+    let camel = of(
+        Spelling::Camel,
+        json!({
+            "apiKey": API_KEY, "deadlineMs": 800, "connectTimeoutMs": 300, "maxInFlight": 7,
+            "batch": { "waitMs": 2 },
+            "budget": { "perSecond": 5, "perDay": 10 },
+            "cache": { "ttlMs": 60_000, "staleMs": 1_500, "maxEntries": 9, "ipv6Prefix": 56 },
+            "redis": { "url": "redis://localhost", "keyPrefix": "shop:", "timeoutMs": 20 },
+            "policies": { "myOwn": {
+                "onFailure": "challenge", "maxAction": "challenge", "maxStaleMs": 2_500,
+                "rules": [{ "id": "seen", "when": { "vpn_last_seen": { "withinDays": 3 } }, "atLeast": "log" }],
+            } },
+        }),
+    );
+    let snake = of(
+        Spelling::Snake,
+        json!({
+            "api_key": API_KEY, "deadline": 0.8, "connect_timeout": 0.3, "max_in_flight": 7,
+            "batch": { "wait": 0.002 },
+            "budget": { "per_second": 5, "per_day": 10 },
+            "cache": { "ttl": 60, "stale": 1.5, "max_entries": 9, "ipv6_prefix": 56 },
+            "redis": { "url": "redis://localhost", "key_prefix": "shop:", "timeout": 0.02 },
+            "policies": { "myOwn": {
+                "on_failure": "challenge", "max_action": "challenge", "max_stale": 2.5,
+                "rules": [{ "id": "seen", "when": { "vpn_last_seen": { "within_days": 3 } }, "at_least": "log" }],
+            } },
+        }),
+    );
+    assert_eq!(camel.engine, snake.engine);
+    let own = |options: &CheckerOptions| {
+        let policies = options.policies.all();
+        format!("{:?}", policies.iter().find(|policy| policy.name() == "myOwn").unwrap())
+    };
+    assert_eq!(own(&camel), own(&snake));
+}
+
+#[test]
+fn a_mistake_is_named_as_it_is_spelled() {
+    for (written, message) in [
+        (json!({ "deadlineMs": 5 }), "`deadlineMs` is not an option; did you mean `deadline`?"),
+        (json!({ "deadline": 61 }), "`deadline` must be a number of seconds from 0.001 to 60, not `61`"),
+        (json!({ "api_key": "" }), "`api_key` must be a key of printable characters without blanks"),
+        (
+            json!({ "deadline": 0.1, "redis": { "url": "redis://localhost", "timeout": 0.05 } }),
+            "`redis.timeout` must be at most a quarter of `deadline`: Redis is asked before and after the provider",
+        ),
+        (
+            json!({ "budget": {} }),
+            "`budget`: limits nothing; write `per_second`, `per_day` or `per_month`, or leave it out",
+        ),
+        (
+            json!({ "policies": { "p": { "rules": [{ "id": "a", "when": { "is_vpn": true } }] } } }),
+            "`policies.p.rules[0]`: a rule needs `at_least` or `at_most`",
+        ),
+    ] {
+        let api_key = Some(Secret::new(API_KEY));
+        let surroundings = Surroundings { api_key, spelling: Spelling::Snake, ..Surroundings::default() };
+        let mistake = CheckerOptions::read(&written, surroundings).unwrap_err();
+        assert_eq!(mistake.to_string(), message);
+    }
+    let surroundings = Surroundings { spelling: Spelling::Snake, ..Surroundings::default() };
+    let unusable = json!({ "feeds": { "files": [{ "path": "/own", "flags": ["is_tor"] }] }, "policies": { "p": { "on_failure": "closed" } } });
+    let mistake = CheckerOptions::read(&unusable, surroundings).unwrap_err();
+    assert!(
+        mistake.to_string().ends_with("write `feeds={'primary': True}` to let feeds clear it"),
+        "{mistake}"
+    );
 }

@@ -1,0 +1,94 @@
+"""Scores the client address of a request from 0 to 100 before your login or payment code runs.
+
+The answer is one word: ``allow``, ``log``, ``challenge``, ``block`` or ``hold``::
+
+    from ip_risk import check_ip_risk
+
+    @app.route("/login", methods=["POST"])
+    @check_ip_risk
+    def login():
+        if g.require_mfa: ...
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ip_risk import _errors
+
+try:
+    from ip_risk import _native
+except ImportError as cause:
+    raise _errors.coded(
+        "ERR_IP_RISK_NATIVE",
+        f"the native part of ip-risk cannot be loaded: {cause}; install again on this machine with "
+        "`pip install --force-reinstall ip-risk`, or from source with `--no-binary ip-risk`",
+    ) from cause
+
+from ip_risk._async_checker import AsyncRiskChecker
+from ip_risk._checker import RiskChecker
+from ip_risk._errors import (
+    ArgumentError,
+    ClosedError,
+    FeedsError,
+    IpRiskError,
+    NativeError,
+    NoSourceError,
+    OptionError,
+    RedisError,
+    UnknownPolicyError,
+)
+from ip_risk._guard import PASS
+from ip_risk._types import (
+    Action,
+    Band,
+    Decision,
+    Flags,
+    PolicyOptions,
+    Provenance,
+    RequestDecision,
+    RiskCheckerOptions,
+    Stats,
+)
+from ip_risk.asgi import RiskMiddleware
+
+if TYPE_CHECKING:
+    from ip_risk.flask import RiskGate, check_ip_risk
+
+__version__ = _native.vocabulary()["version"]
+
+__all__ = [
+    "PASS",
+    "Action",
+    "ArgumentError",
+    "AsyncRiskChecker",
+    "Band",
+    "ClosedError",
+    "Decision",
+    "FeedsError",
+    "Flags",
+    "IpRiskError",
+    "NativeError",
+    "NoSourceError",
+    "OptionError",
+    "PolicyOptions",
+    "Provenance",
+    "RedisError",
+    "RequestDecision",
+    "RiskChecker",
+    "RiskCheckerOptions",
+    "RiskGate",
+    "RiskMiddleware",
+    "Stats",
+    "UnknownPolicyError",
+    "check_ip_risk",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs Flask when it is asked for: ASGI applications have none."""
+    if name in ("RiskGate", "check_ip_risk"):
+        from ip_risk import flask  # noqa: PLC0415 - see above
+
+        return getattr(flask, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

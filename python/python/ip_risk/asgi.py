@@ -1,0 +1,143 @@
+"""A gate for ASGI applications, such as those of FastAPI and Starlette."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from ip_risk._async_checker import AsyncRiskChecker
+from ip_risk._errors import option
+from ip_risk._guard import ANSWERS, PASS, Answer, Guard, GuardOptions, has_forwarded, hook_for
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ip_risk._judge import Judge
+    from ip_risk._types import RequestDecision
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_POLICY_VIOLATION = 1008
+
+
+@functools.cache
+def _shared() -> Judge:
+    return AsyncRiskChecker()._judge  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+class RiskMiddleware:
+    """Judges the client address of requests before the application sees them.
+
+    Sets ``ip_risk``, ``require_mfa`` and ``hold_for_review`` on ``request.state``. A block is answered with 403 and a
+    hold with 503, both without a reason; a websocket is refused. The address is ``scope["client"]``, which uvicorn sets
+    behind the proxies that ``--forwarded-allow-ips`` names. Hooks are given the scope; what they return is an ASGI
+    application, such as a response of Starlette.
+
+    ``paths`` are those to be judged, exactly as they are routed; without it all are.
+    """
+
+    def __init__(
+        self, app: Application, *, paths: Collection[str] | None = None, **options: Unpack[GuardOptions]
+    ) -> None:
+        if isinstance(paths, str):
+            raise option("`paths` must be a collection of paths, not one; write `[path]`")
+        self._app = app
+        self._paths = None if paths is None else frozenset(paths)
+        self._guard = Guard(options, _shared)
+        self._trusts_everyone = _server_trusts_everyone()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        is_request = scope["type"] in ("http", "websocket")
+        if is_request and (self._paths is None or _path(scope) in self._paths):
+            answer = await self._judge(scope)
+            await (answer or self._app)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _judge(self, scope: Scope) -> Application | None:
+        decision = await self._decide(scope)
+        action, hook = hook_for(decision)
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state.update(self._guard.fields(decision, state))
+        await self._call("on_decision", decision, scope)
+        if hook is None:
+            return None
+        answer = await self._call(hook, decision, scope)
+        if answer is PASS:
+            return None
+        if answer is None and action in ANSWERS:
+            return functools.partial(_refuse, ANSWERS[action])
+        return answer
+
+    async def _decide(self, scope: Scope) -> RequestDecision:
+        guard = self._guard
+        client = scope.get("client")
+        text = guard.address(scope, client[0] if client else None)
+        if await self._call("skip", scope) is True:
+            return guard.skipped(text)
+        # What a user wrote, and not what the client did: it is the same text.
+        route = guard.route(_path(scope) if self._paths is not None else None)
+        return guard.decided(await guard.ask_later(text, self._facts(scope), route), text, route)
+
+    def _facts(self, scope: Scope) -> int:
+        headers: list[tuple[bytes, bytes]] = list(scope.get("headers", []))
+        return self._guard.facts(
+            is_peer=not _is_replaced(scope.get("client"), headers),
+            is_forwarded=has_forwarded(name.decode("latin-1").lower() for name, _ in headers),
+            trusts_everyone=self._trusts_everyone,
+        )
+
+    async def _call(self, name: str, *arguments: Any) -> Any:
+        """Call code of the application. What it raises is reported; the decision stands."""
+        hook = self._guard.hook(name)
+        if hook is None:
+            return None
+        try:
+            result = hook(*arguments)
+            return await result if inspect.isawaitable(result) else result
+        except Exception as error:  # noqa: BLE001 - see above
+            self._guard.failed(name, error)
+            return None
+
+
+def _path(scope: Scope) -> str:
+    """Return the path that is routed: without what the application is mounted at."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+def _is_replaced(client: Any, headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the server took the client from a forwarded header. It says so only by what it put there."""
+    if not client:
+        return False
+    values = [value.decode("latin-1") for name, value in headers if name.lower() == b"x-forwarded-for"]
+    hosts = [host.strip() for value in values for host in value.split(",")]
+    return any(host == client[0] or host.startswith((f"{client[0]}:", f"[{client[0]}]")) for host in hosts)
+
+
+def _server_trusts_everyone() -> bool:
+    """Whether uvicorn was told to take forwarded addresses from anybody, as far as one can see from inside."""
+    name = "--forwarded-allow-ips"
+    arguments = " ".join(sys.argv).replace(f"{name} ", f"{name}=").split()
+    is_argued = any(argument.startswith(f"{name}=") for argument in arguments)
+    is_argued_for_all = f"{name}=*" in arguments
+    return is_argued_for_all or (not is_argued and os.environ.get("FORWARDED_ALLOW_IPS") == "*")
+
+
+async def _refuse(answer: Answer, scope: Scope, _: Receive, send: Send) -> None:
+    status, headers, body = answer
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+        return
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body.encode()})

@@ -1,0 +1,50 @@
+//! What the Python constructor hands over.
+
+use std::collections::HashMap;
+
+use ip_risk_core::error::{Code, Error};
+use ip_risk_core::feeds::options::FeedOptions;
+use ip_risk_core::options::{CheckerOptions, Surroundings};
+use ip_risk_core::secret::Secret;
+use ip_risk_core::spelling::Spelling;
+use serde_json::Value;
+
+/// What `ip_risk/_surroundings.py` found around the process, by name.
+pub(crate) type Found = HashMap<String, String>;
+
+/// The options, written as JSON, with what surrounds the process. `is_test` lifts the documentation addresses, which the
+/// core only allows with a stand-in of the provider.
+pub(crate) fn read(written: &str, found: &Found, is_test: bool) -> Result<CheckerOptions, Error> {
+    let written: Value = serde_json::from_str(written)
+        .map_err(|_| Error::new(Code::Option, "the options are nested too deeply"))?;
+    let surroundings = Surroundings { lift_documentation: is_test, ..surroundings(found) };
+    let mut options = CheckerOptions::read(&written, surroundings)?;
+    options.engine.feeds.iter_mut().for_each(make_absolute);
+    Ok(options)
+}
+
+/// The working directory may be another when the files are read again.
+fn make_absolute(feeds: &mut FeedOptions) {
+    let own = feeds.files.iter_mut().map(|file| &mut file.path);
+    for path in feeds.directory.iter_mut().chain(own) {
+        if let Ok(absolute) = std::path::absolute(&*path) {
+            *path = absolute;
+        }
+    }
+}
+
+fn surroundings(found: &Found) -> Surroundings {
+    let text = |name: &str| found.get(name).map(String::as_str);
+    Surroundings {
+        api_key: text("api_key").map(Secret::new),
+        redis_url: text("redis_url").map(Secret::new),
+        mode: text("mode").map(str::to_owned),
+        extra_roots: text("extra_roots").map(str::to_owned),
+        https_proxy: text("https_proxy").map(Secret::new),
+        no_proxy: text("no_proxy").map(str::to_owned),
+        seed: text("seed").map(Into::into),
+        feeds: text("feeds").map(Into::into),
+        lift_documentation: false,
+        spelling: Spelling::Snake,
+    }
+}

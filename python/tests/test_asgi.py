@@ -1,0 +1,150 @@
+"""The gate for ASGI."""
+
+import asyncio
+import logging
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+
+import ip_risk._log
+from ip_risk import PASS, OptionError, RiskMiddleware
+from support.servers import serving
+
+BAD = "2.56.188.34"
+VPN = "37.120.202.92"
+CLEAN = "8.8.8.8"
+
+
+async def show(request):
+    state = request.state
+    names = ("ip_risk", "require_mfa", "hold_for_review")
+    return JSONResponse({name: getattr(state, name, None) for name in names})
+
+
+@pytest.fixture
+def gate(make_async):
+    """Makes an application behind the gate, and what asks it from an address."""
+    made = []
+
+    def make_gate(app=None, *, logger=False, **options):
+        checker = make_async(logger=logger)
+        made.append(checker)
+        app = app or Starlette(routes=[Route("/login", show, methods=["GET", "POST"])])
+        guarded = RiskMiddleware(app, checker=checker, **options)
+
+        def ask(ip, path="/login", **headers):
+            return TestClient(guarded, client=(ip, 50_000)).get(path, headers=headers)
+
+        return ask
+
+    yield make_gate
+    for checker in made:
+        asyncio.run(checker.close())
+
+
+def test_actions_are_answered_as_in_flask(gate, api):
+    ask = gate()
+    assert ask(CLEAN).json()["require_mfa"] is False
+    assert ask(CLEAN).json()["ip_risk"]["provenance"] == "socket"
+    assert ask(VPN).json()["require_mfa"] is True
+    blocked = ask(BAD)
+    assert (blocked.status_code, blocked.text) == (403, '{"error":"Request blocked"}')
+    assert blocked.headers["cache-control"] == "no-store"
+    assert blocked.headers["content-type"] == "application/json; charset=utf-8"
+    api.fault(status=500)
+    held = gate(policy="payment")("9.9.9.9")
+    assert (held.status_code, held.text) == (503, '{"error":"Request held for review"}')
+
+
+def test_log_only_sets_only_the_decision(gate):
+    assert gate(mode="log-only")(BAD).json()["require_mfa"] is None
+
+
+def test_only_the_paths_that_are_named_are_judged(gate):
+    inner = Starlette(routes=[Route("/login", show), Route("/free", show)])
+    ask = gate(inner, paths=["/login"])
+    assert ask(BAD).status_code == 403
+    assert ask(BAD, "/free").json()["ip_risk"] is None
+    mounted = Starlette(routes=[Mount("/shop", RiskMiddleware(inner, checker=None, paths=["/login"], deny=[BAD]))])
+    assert TestClient(mounted, client=(BAD, 1)).get("/shop/login").status_code == 403
+    assert TestClient(mounted, client=(BAD, 1)).get("/shop/free").status_code == 200
+    with pytest.raises(OptionError, match="`paths` must be a collection"):
+        gate(paths="/login")
+
+
+def test_a_path_that_is_named_is_the_route_of_entries(gate):
+    deny = [{"cidr": CLEAN, "routes": ["/login"]}]
+    assert gate(deny=deny, paths=["/login"])(CLEAN).status_code == 403
+    assert gate(deny=deny, route="/login")(CLEAN).status_code == 403
+    assert gate(deny=deny)(CLEAN).status_code == 200
+
+
+def test_hooks_answer_in_place_of_the_gate(gate):
+    async def on_block(decision, scope):
+        return PlainTextResponse(f"{decision['action']} {scope['path']}", 418)
+
+    assert gate(on_block=on_block)(BAD).text == "block /login"
+    assert gate(on_block=lambda *_: PASS)(BAD).json()["ip_risk"]["action"] == "block"
+    assert gate(on_block=lambda *_: None)(BAD).status_code == 403
+    assert gate(on_block=lambda *_: 1 / 0)(BAD).status_code == 403
+    assert gate(on_challenge=lambda *_: PlainTextResponse("step"))(VPN).text == "step"
+
+
+def test_a_request_may_be_skipped(gate):
+    async def skip(scope):
+        return scope["path"] == "/login"
+
+    assert gate(skip=skip)(BAD).json()["ip_risk"]["reasons"] == ["skipped"]
+
+
+def test_the_application_may_find_the_address_itself(gate):
+    found = gate(client_ip=lambda scope: dict(scope["headers"])[b"x-own"].decode())("10.0.0.1", **{"X-Own": CLEAN})
+    assert found.json()["ip_risk"]["provenance"] == "custom"
+
+
+def test_a_server_that_replaced_the_client_is_a_trusted_proxy(gate):
+    ask = gate()
+    assert ask(CLEAN, **{"X-Forwarded-For": f"9.9.9.9, {CLEAN}"}).json()["ip_risk"]["provenance"] == "trusted-proxy"
+    assert ask(CLEAN, **{"X-Forwarded-For": f"{CLEAN}:443"}).json()["ip_risk"]["provenance"] == "trusted-proxy"
+    assert ask(CLEAN, **{"X-Forwarded-For": "9.9.9.9"}).json()["ip_risk"]["provenance"] == "socket"
+
+
+def test_a_forwarded_header_that_nobody_trusts_is_warned_of(gate, caplog, monkeypatch):
+    monkeypatch.setattr(ip_risk._log, "_warned", set())
+    caplog.set_level(logging.INFO, "ip_risk")
+    assert gate(logger=None)("10.0.0.5", **{"X-Forwarded-For": CLEAN}).json()["ip_risk"]["provenance"] == "unverified"
+    assert "code=ERR_IP_RISK_UNTRUSTED_FORWARDED" in caplog.text
+
+
+def test_a_server_that_trusts_everybody_is_warned_of(gate, caplog, monkeypatch):
+    monkeypatch.setattr(ip_risk._log, "_warned", set())
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    decision = gate(logger=None)(BAD).json()
+    assert (decision["ip_risk"]["provenance"], decision["require_mfa"]) == ("unverified", True)
+    assert "code=ERR_IP_RISK_TRUST_ALL" in caplog.text
+
+
+def test_fastapi_under_uvicorn(api):
+    with serving("uvicorn", "fastapi_app:app", env={"ENDPOINT": api.url}) as client:
+        login = lambda ip: client.post("/login", headers={"X-Forwarded-For": ip})  # noqa: E731
+        assert login(BAD).status_code == 403
+        assert login(VPN).json()["mfa"] is True
+        clean = login(CLEAN).json()
+        assert (clean["mfa"], clean["risk"]["ip"], clean["risk"]["provenance"]) == (False, CLEAN, "trusted-proxy")
+        assert client.get("/free").json() == {"judged": False}
+        assert client.post("/login").json()["risk"]["reasons"] == ["special_use"]
+        upgrade = {
+            "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "X-Forwarded-For": BAD,
+        }  # fmt: skip
+        assert client.get("/socket", headers=upgrade).status_code == 403
+
+
+def test_uvicorn_that_trusts_everybody_challenges(api):
+    words = ["fastapi_app:app", "--forwarded-allow-ips", "*"]
+    with serving("uvicorn", *words, env={"ENDPOINT": api.url}) as client:
+        answer = client.post("/login", headers={"X-Forwarded-For": BAD}).json()
+        assert (answer["mfa"], answer["risk"]["provenance"]) == (True, "unverified")

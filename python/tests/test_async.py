@@ -1,0 +1,232 @@
+"""`AsyncRiskChecker`, against a real server."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from ip_risk import ArgumentError, AsyncRiskChecker, ClosedError, RiskChecker
+
+BAD = "2.56.188.34"
+CLEAN = "8.8.8.8"
+
+
+def test_it_decides_as_the_other_one_does(make_async, make, api):
+    async def main():
+        async with make_async() as checker:
+            first = await checker.check(BAD)
+            assert first["source"] == "api"
+            assert (await checker.check(BAD))["source"] == "memory"
+            assert checker.peek(BAD)["action"] == "block"
+            assert [decision["score"] for decision in await checker.check_many([BAD, CLEAN])] == [80, 5]
+            assert checker.stats()["upstream"]["calls"] == 2
+            same = make().check(BAD)
+            assert {**same, "source": "api"} == first
+            await checker.invalidate(BAD)
+            assert checker.peek(BAD) is None
+        with pytest.raises(ClosedError):
+            await checker.check(BAD)
+
+    asyncio.run(main())
+    assert api.asked(BAD) == 1
+
+
+def test_the_loop_goes_on_while_a_look_up_is_under_way(make_async, api):
+    api.latency(0.3)
+
+    async def main():
+        async with make_async() as checker:
+            decision = asyncio.ensure_future(checker.check(BAD))
+            turns = 0
+            while not decision.done():
+                turns += 1
+                await asyncio.sleep(0.001)
+            assert turns > 20
+            assert decision.result()["score"] == 80
+
+    asyncio.run(main())
+
+
+def test_many_at_once_travel_together_and_all_get_their_own_answer(make_async, api):
+    async def main():
+        async with make_async() as checker:
+            ips = [f"5.3.{number // 200}.{number % 200}" for number in range(600)]
+            decisions = await asyncio.gather(*[checker.check(ip) for ip in ips])
+            assert [decision["ip"] for decision in decisions] == ips
+
+    asyncio.run(main())
+    assert len(api.requests()) < 300
+
+
+def test_a_checker_belongs_to_no_loop(options):
+    checker = AsyncRiskChecker(**options)
+    for ip in (BAD, CLEAN):
+        assert asyncio.run(checker.check(ip))["source"] == "api"
+    results = []
+    threads = [
+        threading.Thread(target=lambda ip=ip: results.append(asyncio.run(checker.check(ip))["ip"]))
+        for ip in ("9.9.9.9", "9.9.9.10")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(results) == ["9.9.9.10", "9.9.9.9"]
+    asyncio.run(checker.close())
+    asyncio.run(checker.close())
+
+
+def test_cancelling_gives_up_waiting_and_nothing_else(make_async, api):
+    api.latency(0.3)
+
+    async def main():
+        async with make_async() as checker:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(checker.check(BAD), 0.05)
+            assert (await checker.check(BAD))["score"] == 80
+
+    asyncio.run(main())
+    assert api.asked(BAD) == 1
+
+
+def test_a_loop_that_was_closed_is_not_told_any_more(make_async, api):
+    api.latency(0.3)
+    checker = make_async()
+
+    async def leave():
+        asyncio.get_running_loop().create_task(checker.check(BAD))
+        await asyncio.sleep(0.05)
+
+    asyncio.run(leave())
+    while not api.asked(BAD):
+        time.sleep(0.01)
+    assert asyncio.run(checker.check(CLEAN))["score"] == 5
+    asyncio.run(checker.close())
+
+
+def test_mistakes_of_the_caller_raise(make_async):
+    async def main():
+        async with make_async() as checker:
+            for call in (
+                lambda: checker.check(1),
+                lambda: checker.check_many("1.1.1.1"),
+                lambda: checker.invalidate(1),
+            ):
+                with pytest.raises(ArgumentError):
+                    await call()
+            with pytest.raises(ArgumentError, match="one by one"):
+                checker.check_stream("1.1.1.1")
+            with pytest.raises(ArgumentError, match=r"`ips\[1\]`"):
+                async for _ in checker.check_stream([BAD, 2]):
+                    pass
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_a_stream_keeps_order_and_is_bounded(make_async, is_async):
+    read = 0
+
+    def source():
+        nonlocal read
+        for number in range(12_000):
+            read += 1
+            yield f"5.{number // 250}.{number % 250}.7"
+
+    async def async_source():
+        for ip in source():
+            yield ip
+
+    async def main():
+        async with make_async() as checker:
+            seen = []
+            stream = checker.check_stream(async_source() if is_async else source())
+            async for decision in stream:
+                seen.append(decision["ip"])
+                if len(seen) == 2_500:
+                    break
+            await stream.aclose()
+            assert seen == [f"5.{number // 250}.{number % 250}.7" for number in range(2_500)]
+            assert read <= 8_000
+
+    asyncio.run(main())
+
+
+def test_a_slow_source_gets_its_decisions_without_waiting_for_more(make_async):
+    gate = asyncio.Event()
+    ended = False
+
+    async def source():
+        nonlocal ended
+        try:
+            yield BAD
+            yield CLEAN
+            await gate.wait()
+            yield BAD
+        finally:
+            ended = True
+
+    async def main():
+        async with make_async() as checker:
+            stream = checker.check_stream(source())
+            assert (await asyncio.wait_for(anext(stream), 10))["ip"] == BAD
+            assert (await asyncio.wait_for(anext(stream), 10))["ip"] == CLEAN
+            gate.set()
+            assert [decision["source"] async for decision in stream] == ["memory"]
+            gate.clear()
+            left = checker.check_stream(source())
+            await anext(left)
+            await left.aclose()
+            assert ended
+
+    asyncio.run(main())
+
+
+def test_an_error_of_a_source_comes_after_the_decisions(make_async):
+    async def source():
+        yield BAD
+        raise LookupError("gone")
+
+    async def main():
+        seen = []
+        async with make_async() as checker:
+            with pytest.raises(LookupError, match="gone"):
+                async for decision in checker.check_stream(source()):
+                    seen.append(decision["ip"])
+        assert seen == [BAD]
+
+    asyncio.run(main())
+
+
+LEFT = """
+import asyncio, sys
+from ip_risk import AsyncRiskChecker
+async def main():
+    checker = AsyncRiskChecker(api_key="key", endpoint=sys.argv[1], deadline=20, logger=False)
+    for number in range(50):
+        asyncio.get_running_loop().create_task(checker.check(f"5.9.9.{number}"))
+    await asyncio.sleep(float(sys.argv[2]))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("wait", [0, 0.01, 0.05])
+def test_a_process_ends_while_look_ups_are_under_way(api, wait):
+    api.latency(0.05)
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", LEFT, api.url, str(wait)], check=True, timeout=20)
+
+
+def test_threads_and_loops_share_an_engine(make_async, make, api):
+    make().check(BAD)
+
+    async def main():
+        async with make_async() as checker:
+            assert (await checker.check(BAD))["source"] == "memory"
+
+    asyncio.run(main())
+    assert api.asked(BAD) == 1
+    assert isinstance(make(), RiskChecker)

@@ -1,0 +1,114 @@
+// Builds the Python package, installs it into a virtual environment that holds nothing else of ours, and runs its tests
+// against what is installed there.
+
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const FACE = join(ROOT, 'python')
+const WORK = join(ROOT, 'target', 'python')
+const WHEELS = join(WORK, 'wheels')
+/** For building and lints, and for the tests: what is installed beside the package must not help it. */
+const TOOLS = join(WORK, 'tools')
+const CLEAN = join(WORK, 'clean')
+const LEAST = [3, 10]
+/** What the package has from the root of the repository. */
+const SHIPPED = ['ATTRIBUTION.md', 'LICENSE', 'seed.feeds']
+
+/**
+ * @typedef {(title: string, command: string, ...words: string[]) => void} Run runs a command in the directory of the face
+ */
+
+/**
+ * @param {string} environment
+ * @param {string} name
+ */
+function inside(environment, name) {
+  return process.platform === 'win32'
+    ? join(environment, 'Scripts', `${name}.exe`)
+    : join(environment, 'bin', name)
+}
+
+/** A Python that is new enough: what `PYTHON` names, or `python3`. */
+function findPython() {
+  const command = process.env.PYTHON || 'python3'
+  const script = 'import sys, venv, ensurepip; print(*sys.version_info[:2])'
+  const { stdout, status } = spawnSync(command, ['-c', script], { encoding: 'utf8' })
+  const [major, minor] = status === 0 ? stdout.trim().split(' ').map(Number) : [0, 0]
+  if (major > LEAST[0] || (major === LEAST[0] && minor >= LEAST[1])) return command
+  console.error(
+    `\`${command}\` is not a Python ${LEAST.join('.')} or newer with \`venv\` (Debian: apt-get install python3-venv); ` +
+      'install one, or name it in `PYTHON`',
+  )
+  process.exit(1)
+}
+
+/**
+ * @param {Run} run
+ * @param {string} python
+ * @param {string} environment
+ */
+function makeEnvironment(run, python, environment) {
+  rmSync(environment, { recursive: true, force: true })
+  run(`python: ${environment}`, python, '-m', 'venv', environment)
+}
+
+/**
+ * @param {Run} run
+ * @param {string} environment
+ * @param {string[]} what
+ */
+function install(run, environment, ...what) {
+  run(
+    'python: install',
+    inside(environment, 'pip'),
+    'install',
+    '--quiet',
+    '--disable-pip-version-check',
+    ...what,
+  )
+}
+
+function onlyWheel() {
+  const wheels = readdirSync(WHEELS).filter((name) => name.endsWith('.whl'))
+  if (wheels.length === 1) return join(WHEELS, wheels[0])
+  console.error(`maturin made ${wheels.length} wheels, not one`)
+  process.exit(1)
+}
+
+/** The version stands in Cargo.toml, where the wheel has it from, and in package.json. */
+function checkVersion() {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+  if (readFileSync(join(ROOT, 'Cargo.toml'), 'utf8').includes(`\nversion = "${version}"\n`)) return
+  console.error(`the version of package.json, \`${version}\`, is not that of Cargo.toml`)
+  process.exit(1)
+}
+
+/**
+ * Lints the Python face, builds it, installs it and tests it. A release is made as it is shipped: optimised, and from the
+ * source distribution, which shows that that is whole.
+ *
+ * @param {Run} run
+ * @param {{ isRelease?: boolean }} [options]
+ */
+export function testPython(run, { isRelease = false } = {}) {
+  checkVersion()
+  const python = findPython()
+  mkdirSync(WHEELS, { recursive: true })
+  for (const name of readdirSync(WHEELS)) rmSync(join(WHEELS, name))
+  for (const name of SHIPPED) copyFileSync(join(ROOT, name), join(FACE, 'python', 'ip_risk', name))
+  makeEnvironment(run, python, TOOLS)
+  install(run, TOOLS, '-r', 'requirements.txt')
+  const maturin = inside(TOOLS, 'maturin')
+  if (isRelease) run('python: release', maturin, 'build', '--release', '--sdist', '--out', WHEELS)
+  else run('python: build', maturin, 'build', '--profile', 'dev', '--out', WHEELS)
+  makeEnvironment(run, python, CLEAN)
+  install(run, CLEAN, onlyWheel(), '-r', 'tests/requirements.txt')
+  run('python: lints', inside(TOOLS, 'ruff'), 'check', '.')
+  run('python: format', inside(TOOLS, 'ruff'), 'format', '--check', '.')
+  const interpreter = inside(CLEAN, 'python')
+  run('python: types', inside(TOOLS, 'pyright'), '--pythonpath', interpreter)
+  run('python: tests', interpreter, '-m', 'pytest')
+}
