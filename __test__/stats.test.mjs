@@ -20,6 +20,16 @@ describe('stats', () => {
     assert.deepEqual(payment.action, { allow: 0, log: 0, challenge: 0, block: 0, hold: 2 })
   })
 
+  test('count by each policy, however many there are', async (t) => {
+    const names = Array.from({ length: 1_000 }, (_, number) => `p${number}`)
+    const { checker } = await startTestChecker(t, {
+      policies: Object.fromEntries(names.map((name) => [name, {}])),
+    })
+    for (const policy of names) await checker.check('10.0.0.1', { policy })
+    const { policies } = checker.stats()
+    for (const name of names) assert.equal(policies[name]?.action.allow, 1, name)
+  })
+
   test('have a histogram of real scores only', async (t) => {
     const { checker } = await startTestChecker(t, { policies: { login: { deny: ['192.0.2.7'] } } })
     const without = ['foo', '10.0.0.1', '192.0.2.7', addressOf('400'), addressOf('404')]

@@ -1,6 +1,6 @@
 // Results as Markdown. The types are those that every part of the benchmark gives.
 
-import { ratio, shown } from './rounds.mjs'
+import { median, ratios, shown } from './rounds.mjs'
 
 /**
  * @typedef {{ title?: string, columns: string[], rows: string[][] }} Table
@@ -44,19 +44,24 @@ function showSide({ side, values, unit }) {
   return `${side}: ${shown(values)} ${unit}`
 }
 
+/** A ratio: `1/90.2`, `0.97`. */
+function showTimes(times) {
+  const digits = (value) => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)
+  return times < 0.5 ? `1/${digits(1 / times)}` : digits(times)
+}
+
 /**
- * What ip-risk's figure is of the other one: `1/90.2, better`.
+ * What ip-risk's figure is of the other one, with the least and the most: `1/90.2 (1/95.0 to 1/85.1), better`.
  *
  * @param {Ratio} line
  */
 function showRatio({ ours, theirs, better }) {
   if (theirs === undefined) return ''
-  const times = ratio(ours.values, theirs.values)
-  const digits = (value) => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)
-  const text = times < 0.5 ? `1/${digits(1 / times)}` : digits(times)
-  if (text === '1.00') return `${text}, the same`
+  const all = ratios(ours.values, theirs.values)
+  const times = median(all)
+  const spread = all.length === 1 ? '' : ` (${showTimes(Math.min(...all))} to ${showTimes(Math.max(...all))})`
   const isBetter = better === 'lower' ? times < 1 : times > 1
-  return `${text}, ${isBetter ? 'better' : 'worse'}`
+  return `${showTimes(times)}${spread}, ${isBetter ? 'better' : 'worse'}`
 }
 
 /**

@@ -66,8 +66,8 @@ export async function answerOf(child) {
 }
 
 /**
- * What each side says in each round. The first round warms up and does not count. The order is turned round from one to the
- * next, so that none always follows the same one.
+ * What each side says in each round. The first round warms up and does not count. The order is drawn anew for each round, the
+ * same in each run, so that none always follows the same one.
  *
  * @template T
  * @param {Record<string, { round: () => Promise<T> }>} sides
@@ -77,7 +77,7 @@ export async function takeTurns(sides, rounds = ROUNDS) {
   const results = Object.fromEntries(Object.keys(sides).map((name) => [name, []]))
   const order = Object.entries(sides)
   for (let round = -1; round < rounds; round++) {
-    order.reverse()
+    shuffle(order, round)
     for (const [name, side] of order) {
       const result = await side.round()
       if (round >= 0) results[name].push(result)
@@ -86,18 +86,33 @@ export async function takeTurns(sides, rounds = ROUNDS) {
   return results
 }
 
+/** Puts items in an order that the seed determines. */
+function shuffle(items, seed) {
+  for (let at = items.length - 1; at > 0; at--) {
+    seed = (Math.imul(seed + 7, 1_103_515_245) + 12_345) & 0x7fffffff
+    const other = (seed >> 8) % (at + 1)
+    ;[items[at], items[other]] = [items[other], items[at]]
+  }
+}
+
 export async function closeAll(sides) {
   for (const side of Object.values(sides)) await side.close()
 }
 
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b)
-  return sorted[sorted.length >> 1]
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
-/** The median of the ratios within a round. */
+/** The ratios within each round. */
+export function ratios(one, other) {
+  return one.map((value, round) => value / other[round])
+}
+
+/** Their median. */
 export function ratio(one, other) {
-  return median(one.map((value, round) => value / other[round]))
+  return median(ratios(one, other))
 }
 
 /** The median with the least and the most, as `753 (719 to 785)`. */

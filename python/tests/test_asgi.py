@@ -67,12 +67,16 @@ def test_only_the_paths_that_are_named_are_judged(gate):
     inner = Starlette(routes=[Route("/login", show), Route("/free", show)])
     ask = gate(inner, paths=["/login"])
     assert ask(BAD).status_code == 403
+    assert ask(BAD, "/login%0A").status_code == 403  # which Starlette routes to the same handler
     assert ask(BAD, "/free").json()["ip_risk"] is None
     mounted = Starlette(routes=[Mount("/shop", RiskMiddleware(inner, checker=None, paths=["/login"], deny=[BAD]))])
     assert TestClient(mounted, client=(BAD, 1)).get("/shop/login").status_code == 403
     assert TestClient(mounted, client=(BAD, 1)).get("/shop/free").status_code == 200
     with pytest.raises(OptionError, match="`paths` must be a collection"):
         gate(paths="/login")
+    for paths in ([], ["login"], ["/login/{tenant}"], [1]):
+        with pytest.raises(OptionError, match="`paths`"):
+            gate(paths=paths)
 
 
 def test_a_path_that_is_named_is_the_route_of_entries(gate):
@@ -90,6 +94,8 @@ def test_hooks_answer_in_place_of_the_gate(gate):
     assert gate(on_block=lambda *_: PASS)(BAD).json()["ip_risk"]["action"] == "block"
     assert gate(on_block=lambda *_: None)(BAD).status_code == 403
     assert gate(on_block=lambda *_: 1 / 0)(BAD).status_code == 403
+    for nothing in (False, 0, "", {}, True):
+        assert gate(on_block=lambda *_, nothing=nothing: nothing)(BAD).status_code == 403
     assert gate(on_challenge=lambda *_: PlainTextResponse("step"))(VPN).text == "step"
 
 
@@ -115,13 +121,17 @@ def test_a_server_that_replaced_the_client_is_a_trusted_proxy(gate):
 def test_a_forwarded_header_that_nobody_trusts_is_warned_of(gate, caplog, monkeypatch):
     monkeypatch.setattr(ip_risk._log, "_warned", set())
     caplog.set_level(logging.INFO, "ip_risk")
-    assert gate(logger=None)("10.0.0.5", **{"X-Forwarded-For": CLEAN}).json()["ip_risk"]["provenance"] == "unverified"
+    ask = gate(logger=None)
+    # Also where the client writes the address of the proxy there.
+    for forwarded in (CLEAN, "10.0.0.5"):
+        assert ask("10.0.0.5", **{"X-Forwarded-For": forwarded}).json()["ip_risk"]["provenance"] == "unverified"
     assert "code=ERR_IP_RISK_UNTRUSTED_FORWARDED" in caplog.text
 
 
-def test_a_server_that_trusts_everybody_is_warned_of(gate, caplog, monkeypatch):
+@pytest.mark.parametrize("trusted", ["*", "127.0.0.1,0.0.0.0/0"])
+def test_a_server_that_trusts_everybody_is_warned_of(gate, caplog, monkeypatch, trusted):
     monkeypatch.setattr(ip_risk._log, "_warned", set())
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
     decision = gate(logger=None)(BAD).json()
     assert (decision["ip_risk"]["provenance"], decision["require_mfa"]) == ("unverified", True)
     assert "code=ERR_IP_RISK_TRUST_ALL" in caplog.text

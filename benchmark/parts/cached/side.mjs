@@ -1,6 +1,7 @@
 // One side of `cached`, in a process of its own: `side.mjs NAME ADDRESSES API_URL REDIS_URL`.
 
 import { createRequire } from 'node:module'
+import express from 'express'
 import { createPaste } from '../../sides/paste.mjs'
 import { createTutorial } from '../../sides/tutorial.mjs'
 import { readDecision, serve } from '../../serve.mjs'
@@ -39,9 +40,13 @@ function readTutorial({ score, flags, failedOpen }) {
   return score + (flags.is_vpn ? 1 : 0) + (failedOpen ? 1 : 0)
 }
 
+const app = express()
+app.set('trust proxy', 'loopback')
+
 /** A request as Express hands it on behind a proxy, without a socket of its own: what is measured is the gate. */
 function requestOf(ip) {
-  return { ip, headers: {}, socket: { remoteAddress: '127.0.0.1' }, app: undefined, ipRisk: undefined }
+  const headers = { host: 'localhost', 'x-forwarded-for': ip }
+  return { ip, headers, socket: { remoteAddress: '127.0.0.1' }, app, ipRisk: undefined }
 }
 
 const response = { statusCode: 200, headersSent: false, setHeader() {}, end() {} }
@@ -77,9 +82,10 @@ const sides = {
     return [CALLS, (ip) => (sink += readDecision(checker.peek(ip)))]
   },
   async middleware() {
-    // The six shipped rules, and a hundred list entries.
-    const deny = Array.from({ length: 100 }, (_, index) => `203.${index}.0.0/16`)
-    return [CALLS, callGate(riskMiddleware({ checker: await makeChecker(), deny }))]
+    // The six shipped rules, and a hundred list entries of all lengths, none of which holds an address that is asked about.
+    const entry = (_, index) => `203.${index}.0.0/${16 + (index % 17)}`
+    const [allow, deny] = [10, 90].map((length) => Array.from({ length }, entry))
+    return [CALLS, callGate(riskMiddleware({ checker: await makeChecker(), allow, deny }))]
   },
   async paste() {
     const paste = createPaste(api, { max: maxEntries, ttl: HOUR })

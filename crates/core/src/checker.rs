@@ -79,10 +79,12 @@ impl Checker {
     /// A checker on `engine`, with the policies of `options`.
     #[must_use]
     pub fn new(engine: Handle, options: CheckerOptions) -> Self {
+        // Those that are written may be as many as are allowed, beside the shipped ones.
+        let places = options.policies.all().len().max(MOST_POLICIES);
         Self {
             engine,
             policies: RwLock::new(options.policies),
-            counters: (0..MOST_POLICIES).map(|_| OnceLock::new()).collect(),
+            counters: (0..places).map(|_| OnceLock::new()).collect(),
             log_only: options.log_only,
             feeds_may_clear: options.feeds_may_clear,
         }

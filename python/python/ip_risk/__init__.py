@@ -7,7 +7,7 @@ The answer is one word: ``allow``, ``log``, ``challenge``, ``block`` or ``hold``
     @app.route("/login", methods=["POST"])
     @check_ip_risk
     def login():
-        if g.require_mfa: ...
+        if getattr(g, 'require_mfa', False): ...
 """
 
 from __future__ import annotations

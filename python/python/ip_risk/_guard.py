@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, cast
 
 from ip_risk import _native
@@ -132,6 +133,8 @@ class Guard:
         self.judge = _judge_of(options.get("checker"), shared)
         self.policy = self._policy()
         self.judge.native.require_usable(self.policy)
+        # Kept, because judging may fail as a whole, such as in a process that was forked since.
+        self._fallback = self.judge.failed(self.policy, RuntimeError())
         self._routes = frozenset(self.judge.native.routes(self.policy))
 
     def _policy(self) -> str:
@@ -187,7 +190,7 @@ class Guard:
             asked = self.judge.ask(text, self.policy, route, facts)
             return asked.wait() if isinstance(asked, _native.Pending) else asked
         except Exception as error:  # noqa: BLE001 - see above
-            return self.judge.failed(self.policy, error)
+            return self._failed(error)
 
     async def ask_later(self, text: str, facts: int, route: str | None) -> Told:
         """Do the same without holding the event loop up."""
@@ -195,7 +198,14 @@ class Guard:
             asked = self.judge.ask(text, self.policy, route, facts)
             return await ended(asked) if isinstance(asked, _native.Pending) else asked
         except Exception as error:  # noqa: BLE001 - see above
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Told:
+        try:
             return self.judge.failed(self.policy, error)
+        except Exception:  # noqa: BLE001 - what it needs may be what has failed
+            decision, warning = self._fallback
+            return copy(decision), warning
 
     def decided(self, told: Told, text: str, route: str | None) -> RequestDecision:
         """Write a decision down, and return it."""

@@ -38,11 +38,11 @@ class Judge:
 
     def ask(self, text: str, policy: str | None, route: str | None, facts: int = 0) -> Told | _native.Pending:
         """Ask about an address; ``facts`` is not 0 where a request brings it."""
-        return self.native.judge(text, policy or DEFAULT_POLICY, route, facts)
+        return self.native.judge(text, DEFAULT_POLICY if policy is None else policy, route, facts)
 
     def ask_many(self, texts: list[str], policy: str | None, route: str | None) -> _native.Pending:
         """Ask about a list."""
-        return self.native.judge_many(texts, policy or DEFAULT_POLICY, route)
+        return self.native.judge_many(texts, DEFAULT_POLICY if policy is None else policy, route)
 
     def deliver(self, told: Told, text: str, policy: str | None, route: str | None) -> Decision:
         """Write down what is worth it, and return the decision."""
@@ -63,7 +63,7 @@ class Judge:
 
     def require_open(self, policy: str | None) -> None:
         """Raise for a checker that is closed, and for a policy that does not exist."""
-        self.native.peek("", policy or DEFAULT_POLICY, None)
+        self.native.peek("", DEFAULT_POLICY if policy is None else policy, None)
 
     def failed(self, policy: str, error: BaseException) -> Told:
         """Give the policy's failure mode, when judging itself failed."""
@@ -72,7 +72,7 @@ class Judge:
 
     def _write(self, decision: Decision, text: str, policy: str | None, route: str | None) -> None:
         is_denied = decision["source"] == "list" and decision["would_be"] != "allow"
-        entry = self.native.describe_entry(text, policy or DEFAULT_POLICY, route) if is_denied else None
+        entry = self.native.describe_entry(text, DEFAULT_POLICY if policy is None else policy, route) if is_denied else None
         self.log.decided(decision, entry)
 
     def _tell_news(self) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import ipaddress
 import os
 import sys
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ip_risk._async_checker import AsyncRiskChecker
-from ip_risk._errors import option
+from ip_risk._errors import option, shown
 from ip_risk._guard import ANSWERS, PASS, Answer, Guard, GuardOptions, has_forwarded, hook_for
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _POLICY_VIOLATION = 1008
+_EVERYONE = ("*", "0.0.0.0/0", "::/0")
 
 
 @functools.cache
@@ -46,10 +48,8 @@ class RiskMiddleware:
     def __init__(
         self, app: Application, *, paths: Collection[str] | None = None, **options: Unpack[GuardOptions]
     ) -> None:
-        if isinstance(paths, str):
-            raise option("`paths` must be a collection of paths, not one; write `[path]`")
         self._app = app
-        self._paths = None if paths is None else frozenset(paths)
+        self._paths = None if paths is None else _read_paths(paths)
         self._guard = Guard(options, _shared)
         self._trusts_everyone = _server_trusts_everyone()
 
@@ -73,9 +73,11 @@ class RiskMiddleware:
         answer = await self._call(hook, decision, scope)
         if answer is PASS:
             return None
-        if answer is None and action in ANSWERS:
-            return functools.partial(_refuse, ANSWERS[action])
-        return answer
+        if callable(answer):
+            return cast("Application", answer)
+        if answer is not None:
+            self._guard.failed(hook, TypeError(f"returned {answer!r}, which is no ASGI application"))
+        return functools.partial(_refuse, ANSWERS[action]) if action in ANSWERS else None
 
     async def _decide(self, scope: Scope) -> RequestDecision:
         guard = self._guard
@@ -90,7 +92,8 @@ class RiskMiddleware:
     def _facts(self, scope: Scope) -> int:
         headers: list[tuple[bytes, bytes]] = list(scope.get("headers", []))
         return self._guard.facts(
-            is_peer=not _is_replaced(scope.get("client"), headers),
+            # A private address that a header repeats may as well be that of a proxy which nobody told the server about.
+            is_peer=not (_is_replaced(scope.get("client"), headers) and _is_public(scope["client"][0])),
             is_forwarded=has_forwarded(name.decode("latin-1").lower() for name, _ in headers),
             trusts_everyone=self._trusts_everyone,
         )
@@ -109,10 +112,33 @@ class RiskMiddleware:
 
 
 def _path(scope: Scope) -> str:
-    """Return the path that is routed: without what the application is mounted at."""
-    path: str = scope["path"]
+    """Return the path that is routed: without what the application is mounted at, and without a newline at its end.
+
+    Starlette and FastAPI match paths with ``$``, which holds before such a newline too.
+    """
+    path: str = scope["path"].removesuffix("\n")
     root: str = scope.get("root_path", "")
     return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+def _read_paths(paths: Collection[str]) -> frozenset[str]:
+    """Return the paths, or raise for what could match no request."""
+    if isinstance(paths, str):
+        raise option("`paths` must be a collection of paths, not one; write `[path]`")
+    read = frozenset(paths)
+    if not read:
+        raise option("`paths` is empty, so that nothing would be judged; leave it out to judge everything")
+    for path in read:
+        if not isinstance(path, str) or not path.startswith("/") or "{" in path:
+            raise option(f"`paths` must hold paths as requests have them, such as `/login`, not {shown(path)}")
+    return read
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False
 
 
 def _is_replaced(client: Any, headers: list[tuple[bytes, bytes]]) -> bool:
@@ -127,10 +153,13 @@ def _is_replaced(client: Any, headers: list[tuple[bytes, bytes]]) -> bool:
 def _server_trusts_everyone() -> bool:
     """Whether uvicorn was told to take forwarded addresses from anybody, as far as one can see from inside."""
     name = "--forwarded-allow-ips"
-    arguments = " ".join(sys.argv).replace(f"{name} ", f"{name}=").split()
-    is_argued = any(argument.startswith(f"{name}=") for argument in arguments)
-    is_argued_for_all = f"{name}=*" in arguments
-    return is_argued_for_all or (not is_argued and os.environ.get("FORWARDED_ALLOW_IPS") == "*")
+    commands = [" ".join(sys.argv), os.environ.get("GUNICORN_CMD_ARGS", "")]
+    arguments = " ".join(commands).replace(f"{name} ", f"{name}=").split()
+    values = [argument.removeprefix(f"{name}=") for argument in arguments if argument.startswith(f"{name}=")]
+    if not values:
+        variables = ("FORWARDED_ALLOW_IPS", "UVICORN_FORWARDED_ALLOW_IPS")
+        values = [os.environ.get(variable, "") for variable in variables]
+    return any(part.strip(" \"'") in _EVERYONE for value in values for part in value.split(","))
 
 
 async def _refuse(answer: Answer, scope: Scope, _: Receive, send: Send) -> None:

@@ -10,8 +10,13 @@ use std::time::Duration;
 use std::{env, fs};
 
 use ip_risk_benchmark::program::{Outcome, end};
+use mimalloc::MiMalloc;
 use moka::sync::Cache;
 use serde_json::json;
+
+/// That of the addon.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const TIME_TO_LIVE: Duration = Duration::from_hours(24);
 const VALUE: [u64; 7] = [1; 7];

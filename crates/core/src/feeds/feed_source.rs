@@ -205,14 +205,17 @@ impl FeedSource {
             return in_use;
         }
         drop(in_use);
-        self.replace(|before| InUse::new(Arc::clone(&before.files), now));
+        // One of those who notice makes it; the others find it made.
+        self.replace(|before| {
+            (!before.ready.is_for(now)).then(|| InUse::new(Arc::clone(&before.files), now))
+        });
         self.in_use()
     }
 
     /// Nobody who asks waits longer than this takes, which no file is read for.
-    fn replace(&self, replacement: impl FnOnce(&InUse) -> InUse) {
+    fn replace(&self, replacement: impl FnOnce(&InUse) -> Option<InUse>) {
         let mut in_use = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
-        let next = replacement(&in_use);
+        let Some(next) = replacement(&in_use) else { return };
         let before = mem::replace(&mut *in_use, next);
         drop(in_use);
         drop(before);
@@ -247,7 +250,7 @@ impl FeedSource {
         let files =
             before.iter().zip(newest).map(|(before, newest)| newest.unwrap_or_else(|| before.clone()));
         let files = files.collect();
-        self.replace(|_| InUse::new(files, now));
+        self.replace(|_| Some(InUse::new(files, now)));
     }
 }
 
