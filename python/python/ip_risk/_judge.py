@@ -72,7 +72,8 @@ class Judge:
 
     def _write(self, decision: Decision, text: str, policy: str | None, route: str | None) -> None:
         is_denied = decision["source"] == "list" and decision["would_be"] != "allow"
-        entry = self.native.describe_entry(text, DEFAULT_POLICY if policy is None else policy, route) if is_denied else None
+        named = DEFAULT_POLICY if policy is None else policy
+        entry = self.native.describe_entry(text, named, route) if is_denied else None
         self.log.decided(decision, entry)
 
     def _tell_news(self) -> None:

@@ -121,7 +121,7 @@ def _path(scope: Scope) -> str:
     return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
-def _read_paths(paths: Collection[str]) -> frozenset[str]:
+def _read_paths(paths: Collection[Any]) -> frozenset[str]:
     """Return the paths, or raise for what could match no request."""
     if isinstance(paths, str):
         raise option("`paths` must be a collection of paths, not one; write `[path]`")
