@@ -18,6 +18,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
+use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use self::ledger::{Lease, LeaseRequest, Ledger};
@@ -135,7 +136,8 @@ impl Budget {
         Self {
             inner: Mutex::new(inner),
             turn: tokio::sync::Mutex::default(),
-            holder: format!("{:016x}", RandomState::new().hash_one(0)),
+            // Processes that were forked from one have the same keys for hashing, and must not be given the same lease.
+            holder: format!("{:016x}", RandomState::new().hash_one(process::id())),
         }
     }
 
