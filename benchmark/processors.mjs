@@ -1,7 +1,7 @@
 // How long processes and threads have had a processor, as Linux tells it.
 
 import { spawn } from 'node:child_process'
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
 
 /** The unit of `/proc`, which is the same on all systems that Node.js runs on. */
@@ -31,13 +31,6 @@ function readThreadMs(thread) {
 /** The milliseconds of a process. */
 export function processMs(pid) {
   return readTicks(`/proc/${pid}/stat`)
-}
-
-/** The milliseconds of the threads of this process with that name. */
-export function threadMs(name) {
-  const threads = readdirSync('/proc/self/task').map((id) => `/proc/self/task/${id}`)
-  const named = threads.filter((thread) => readFileSync(`${thread}/comm`, 'utf8').trim() === name)
-  return named.reduce((sum, thread) => sum + readThreadMs(thread), 0)
 }
 
 /** The milliseconds of the thread that runs JavaScript. */

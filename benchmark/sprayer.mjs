@@ -1,7 +1,7 @@
 // A spray: many who ask at once, each about one new address after the other.
 
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { mainThreadMs, threadMs } from './processors.mjs'
+import { mainThreadMs } from './processors.mjs'
 
 /** Addresses of 24.0.0.0/6, all different, each in a network of its own. Nothing is sent to them. */
 export function addressOf(number) {
@@ -44,7 +44,7 @@ export async function spray(callers, items, call) {
  */
 export async function measureSpray(callers, addresses, call) {
   const delay = monitorEventLoopDelay({ resolution: 1 })
-  const before = { cpu: process.cpuUsage(), main: mainThreadMs(), core: threadMs('ip-risk') }
+  const before = { cpu: process.cpuUsage(), main: mainThreadMs() }
   delay.enable()
   const start = process.hrtime.bigint()
   const failures = await spray(callers, addresses, call)
@@ -58,7 +58,6 @@ export async function measureSpray(callers, addresses, call) {
     delayMs: delay.percentile(99) / 1e6,
     cpuMs: (user + system) / 1e3,
     mainMs: mainThreadMs() - before.main,
-    coreMs: threadMs('ip-risk') - before.core,
     rssMb: process.memoryUsage.rss() / 1e6,
     peakMb: (process.resourceUsage().maxRSS * 1024) / 1e6,
   }

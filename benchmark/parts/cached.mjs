@@ -104,8 +104,7 @@ export async function run() {
   const ratios = SETS.flatMap((size, at) => compareSet(size, sets[at]))
   const wanted = sets[SETS.indexOf(WANTED_SET)]
   const notes = [
-    'What the paste does not do in its time: parse the address, settle where it came from, walk lists and rules, count. Where the ' +
-      'time of `check` goes, `cargo run --release -p ip-risk-benchmark --bin stages` tells.',
+    'What the paste does not do in its time: parse the address, settle where it came from, walk lists and rules, count.',
   ]
   return { tables: [showCosts(sets)], ratios: [...ratios, ...compareWithLimits(wanted)], notes }
 }

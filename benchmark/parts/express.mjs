@@ -29,7 +29,7 @@ Express 5 with \`app.set('trust proxy', 'loopback')\`, \`POST /login\` with a ga
 | side | the gate |
 |---|---|
 | ${SIDES.bare} | none: what Express and the handler take by themselves |
-| ${SIDES.gate} | \`riskMiddleware({ checker })\`, as it ships |
+| ${SIDES.gate} | \`riskMiddleware({ checker })\` as it ships, but with \`logger: false\`: no side writes a log |
 | ${SIDES.paste} | a careful paste: \`lru-cache\`, an \`undici\` pool of 100 connections for misses, an object with the same fields |
 | ${SIDES.tutorial} | global \`fetch\` with \`AbortSignal.timeout\`, \`ioredis\` with a time to live, a real \`redis-server\` on this machine |
 

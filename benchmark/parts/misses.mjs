@@ -27,7 +27,7 @@ ${CALLERS} callers at once, each of whom asks about one new address after the ot
 others the function behind their gate: \`undici\` with a pool of 100 connections and \`lru-cache\`, or global \`fetch\` with
 \`AbortSignal.timeout\` and \`ioredis\` on a real \`redis-server\`. Two upstreams without a latency: nginx with one body of all 27 fields
 for whatever address, which knows no lists, so that ip-risk asks singly (\`batch: false\`) as the others do; and our Rust upstream,
-which answers lists too, for ip-risk as it ships. A round is
+which answers lists too, for ip-risk as it ships. No side writes a log. A round is
 ${Object.values(SIDES)
   .map(({ title, count }) => `${whole(count)} addresses (${title})`)
   .join(', ')};

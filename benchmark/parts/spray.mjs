@@ -68,7 +68,7 @@ cloud. "At once" is how many callers ask, each about one address after the other
 
 | side | what one call is |
 |---|---|
-| ip-risk, as it ships | \`await check(ip)\` with a key and an endpoint, no other option; at most 1,000 look-ups are under way (\`maxInFlight\`) |
+| ip-risk, as it ships | \`await check(ip)\` with a key, an endpoint and \`logger: false\`, no other option; at most 1,000 look-ups are under way (\`maxInFlight\`) |
 | ${RAISED} | the same, for 2,000 callers |
 | ${ALONE} | the same with single calls only; as many callers as the upstream has connections |
 | tutorial, as it is written | global \`fetch\` with \`AbortSignal.timeout(3000)\`, \`ioredis\` with five minutes on a real \`redis-server\` |

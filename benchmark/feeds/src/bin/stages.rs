@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 fn run(directory: &str) -> Outcome<()> {
     let stages = Stages::open(directory)?;
     println!(
-        "Medians of {ROUNDS} rounds; each stage holds those before it in its column, the clock apart.\n"
+        "Medians of {ROUNDS} rounds. What a combination of feeds says is kept for a minute, and \"scored\" uses that.\n"
     );
     println!("| ns | parsing | the clock | table | what it stands on | scored | whole decision |");
     println!("|---|---|---|---|---|---|---|");
