@@ -7,10 +7,10 @@ use std::fmt;
 
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json_borrow::Value;
 
-use super::{failure, only_message, read_scored, speaks_of_an_address};
+use super::{failure, only_message, parse, read_scored, speaks_of_an_address};
 use crate::address::Address;
 use crate::budget::CREDITS_PER_LOOK_UP;
 use crate::error::Code;
@@ -151,7 +151,7 @@ fn read_entry(text: &str, address: Address, names: &NameTable, now: u64) -> Entr
     if text.len() > LARGEST_ENTRY {
         return Entry::Malformed;
     }
-    let Ok(entry) = serde_json::from_str::<Value>(text) else { return Entry::Malformed };
+    let Some(entry) = parse(text.as_bytes()) else { return Entry::Malformed };
     if let Some(message) = only_message(&entry) {
         return if quotes_another(message, address) {
             Entry::Misplaced
@@ -159,9 +159,10 @@ fn read_entry(text: &str, address: Address, names: &NameTable, now: u64) -> Entr
             Entry::Message(read_message(message, now))
         };
     }
+    let Some(entry) = entry.as_object() else { return Entry::Malformed };
     match entry.get("ip").and_then(Value::as_str).and_then(Address::parse) {
         Some(found) if found.judged() == address => {
-            Entry::Named(read_scored(&entry, names, now).map(Answer::Evidence))
+            Entry::Named(read_scored(entry, names, now).map(Answer::Evidence))
         }
         Some(_) => Entry::Misplaced,
         None => Entry::Malformed,
@@ -198,7 +199,7 @@ fn quotes_another(message: &str, address: Address) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::flags::tests::cases;

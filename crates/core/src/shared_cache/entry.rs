@@ -101,8 +101,9 @@ pub(super) fn read(
     if entry.len() > LARGEST {
         return Err(Unusable::Oversized);
     }
-    let entry: Map<String, Value> = serde_json::from_slice(entry).map_err(|_| Unusable::Malformed)?;
-    if entry.get(PROVIDER).is_some_and(|name| *name != Provider::Ipgeolocation.as_str()) {
+    let entry = security_api::parse(entry).ok_or(Unusable::Malformed)?;
+    let entry = entry.as_object().ok_or(Unusable::Malformed)?;
+    if entry.get(PROVIDER).is_some_and(|name| name.as_str() != Some(Provider::Ipgeolocation.as_str())) {
         return Err(Unusable::Foreign);
     }
     let fetched_at = match entry.get(FETCHED_AT) {
@@ -112,7 +113,7 @@ pub(super) fn read(
     if fetched_at > now.saturating_add(CLOCK_SKEW) {
         return Err(Unusable::Future);
     }
-    security_api::read_security(&entry, names, fetched_at.min(now)).ok_or(Unusable::Malformed)
+    security_api::read_security(entry, names, fetched_at.min(now)).ok_or(Unusable::Malformed)
 }
 
 /// When the tutorial made an entry that lives for so long still.

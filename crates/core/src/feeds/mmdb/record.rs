@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json_borrow::Value;
 
 use super::{Found, Kind};
 use crate::feeds::own_networks::Known;
@@ -99,7 +99,7 @@ const MOST_NAMES: usize = 4;
 
 /// The fields of a record that are read. One of a type that no field has is null, and says nothing.
 #[derive(Debug, Default)]
-pub(super) struct Record(Map<String, Value>);
+pub(super) struct Record(HashMap<&'static str, Value<'static>>);
 
 impl Record {
     /// What it says, in a database of that kind.
@@ -212,8 +212,8 @@ impl<'de> Visitor<'de> for Fields {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
         let mut record = Record::default();
         while let Some(key) = map.next_key::<&str>()? {
-            if FIELDS.contains(&key) {
-                record.0.insert(key.to_owned(), map.next_value::<Leaf<true>>()?.0);
+            if let Some(field) = FIELDS.into_iter().find(|field| *field == key) {
+                record.0.insert(field, map.next_value::<Leaf<true>>()?.0);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -224,7 +224,7 @@ impl<'de> Visitor<'de> for Fields {
 
 /// A value without what is nested in it, but for the texts of a list where there may be `LISTS`: no record makes
 /// decoding go deep.
-struct Leaf<const LISTS: bool>(Value);
+struct Leaf<const LISTS: bool>(Value<'static>);
 
 impl<'de, const LISTS: bool> Deserialize<'de> for Leaf<LISTS> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -235,54 +235,54 @@ impl<'de, const LISTS: bool> Deserialize<'de> for Leaf<LISTS> {
 struct LeafVisitor<const LISTS: bool>;
 
 impl<'de, const LISTS: bool> Visitor<'de> for LeafVisitor<LISTS> {
-    type Value = Value;
+    type Value = Value<'static>;
 
     fn expecting(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
         text.write_str("a value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Value<'static>, E> {
         Ok(value.into())
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Value<'static>, E> {
         Ok(value.into())
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<Value<'static>, E> {
         Ok(value.into())
     }
 
-    fn visit_u128<E>(self, _value: u128) -> Result<Value, E> {
+    fn visit_u128<E>(self, _value: u128) -> Result<Value<'static>, E> {
         Ok(Value::Null)
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+    fn visit_f64<E>(self, value: f64) -> Result<Value<'static>, E> {
         Ok(value.into())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E>(self, value: &str) -> Result<Value<'static>, E> {
+        Ok(Value::Str(value.to_owned().into()))
     }
 
-    fn visit_bytes<E>(self, _value: &[u8]) -> Result<Value, E> {
+    fn visit_bytes<E>(self, _value: &[u8]) -> Result<Value<'static>, E> {
         Ok(Value::Null)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'static>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Value::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value<'static>, A::Error> {
         let mut texts = Vec::new();
         while LISTS && texts.len() < MOST_NAMES {
             match sequence.next_element::<Leaf<false>>()? {
                 Some(text) => texts.push(text.0),
-                None => return Ok(texts.into()),
+                None => return Ok(Value::Array(texts)),
             }
         }
         while sequence.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(texts.into())
+        Ok(Value::Array(texts))
     }
 }
