@@ -208,16 +208,27 @@ pub(crate) fn assess_alone(scoring: &Scoring, listed: &[Listed<'_>], now: u64) -
     }
 }
 
-/// Whether an address that stands on `listed` is assessed alike, without its neighbourhood, at all times from `first` to
-/// `last`. What a feed settles it settles until a certain age. As long as none gets there, weights only fall, and the
-/// score with them: what is the same at both ends is the same in between.
-pub(crate) fn is_steady(scoring: &Scoring, listed: &[Listed<'_>], first: u64, last: u64) -> bool {
+/// What is said of an address that stands on `listed`, without its neighbourhood, if that is the same at all times from
+/// `first` to `last`. What a feed settles it settles until a certain age. As long as none gets there, weights only fall,
+/// and the score with them: what is the same at both ends is the same in between.
+pub(crate) fn assess_steady(
+    scoring: &Scoring,
+    listed: &[Listed<'_>],
+    first: u64,
+    last: u64,
+) -> Option<Assessment> {
     let settles = |listed: &Listed<'_>, time| {
         let Weighed { decay, .. } = weigh(scoring, listed, time);
         (decay == 0.0, decay >= 0.5, listed.seen_at(time))
     };
-    let score = |time| assess_alone(scoring, listed, time).score;
-    listed.iter().all(|listed| settles(listed, first) == settles(listed, last)) && score(first) == score(last)
+    if !listed.iter().all(|listed| settles(listed, first) == settles(listed, last)) {
+        return None;
+    }
+    let assessment = assess_alone(scoring, listed, first);
+    let weighs_alike = |listed: &Listed<'_>| weigh(scoring, listed, first) == weigh(scoring, listed, last);
+    let is_steady =
+        listed.iter().all(weighs_alike) || assess_alone(scoring, listed, last).score == assessment.score;
+    is_steady.then_some(assessment)
 }
 
 struct Tally<'a> {

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::assessment::{Listed, assess_alone, is_steady};
+use super::assessment::{Listed, assess_steady};
 use super::direct_evidence::DirectEvidence;
 use super::scoring::Scoring;
 use super::table::Found;
@@ -51,9 +51,8 @@ impl Ready {
         let assess = || {
             let listed: Vec<_> = found.entries().map(Listed::from).collect();
             let Range { start: first, end } = self.period;
-            is_steady(scoring, &listed, first, end - 1).then(|| {
-                DirectEvidence::new(assess_alone(scoring, &listed, first), names, found.table().built_at())
-            })
+            let assessment = assess_steady(scoring, &listed, first, end - 1)?;
+            Some(DirectEvidence::new(assessment, names, found.table().built_at()))
         };
         if !self.is_for(now) {
             return None;
