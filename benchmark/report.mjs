@@ -1,5 +1,6 @@
 // Results as Markdown. The types are those that every part of the benchmark gives.
 
+import { missedTargets } from './limits.mjs'
 import { median, ratios, shown } from './rounds.mjs'
 
 /**
@@ -102,12 +103,20 @@ const HEAD = `Written by \`npm run bench\`; [README.md](README.md) says how to r
 and the most of its rounds. A ratio is ip-risk's figure divided by the other side's, and the median of the ratios within a
 round, which are not those of the medians. Sides take turns, so that what changes on the machine meets all of them.`
 
+/** Each target that was missed, with its reason. */
+function showMissed(results, reasons) {
+  const missed = missedTargets(results)
+  if (missed.length === 0) return []
+  const lines = missed.map((target) => `- **${target}.** ${reasons[target] ?? 'No reason is known.'}`)
+  return [`## What is not met, and why\n\n${lines.join('\n')}`]
+}
+
 /**
  * The whole document.
  *
- * @param {{ results: Result[], facts: Record<string, string>, limits: string, began: Date, seconds: number }} run
+ * @param {{ results: Result[], facts: Record<string, string>, reasons: Record<string, string>, began: Date, seconds: number }} run
  */
-export function showDocument({ results, facts, limits, began, seconds }) {
+export function showDocument({ results, facts, reasons, began, seconds }) {
   const date = began.toISOString().slice(0, 10)
   const trial = process.env.ROUNDS
   const paragraphs = [
@@ -118,7 +127,7 @@ export function showDocument({ results, facts, limits, began, seconds }) {
   paragraphs.push(
     showTable({ columns: ['machine', ''], rows: Object.entries(facts) }),
     `## Ratios\n\n${showRatios(results)}`,
-    limits.trim(),
+    ...showMissed(results, reasons),
     ...results.map(showDetails),
   )
   return `${paragraphs.join('\n\n')}\n`

@@ -24,6 +24,7 @@ const {
   IP_RISK_MODE: _mode,
   ...ENV
 } = process.env
+export { ENV }
 
 /**
  * Starts `program`, which calls `serve` of `serve.mjs` or does the same by itself. What it says when it is ready stands in

@@ -3,11 +3,8 @@
 //
 // Counts are by source, action and failure, as `api allow -` or `none challenge ERR_IP_RISK_BUDGET`.
 
-import { createRequire } from 'node:module'
+import { makeChecker } from './sides/ip-risk.mjs'
 import { addressOf, range, spray } from './sprayer.mjs'
-
-const require = createRequire(import.meta.url)
-const { RiskChecker } = require('../lib/index.js')
 
 /** As many as `maxInFlight`, so that nobody is turned away for coming at once. */
 const CALLERS = 1_000
@@ -17,13 +14,10 @@ const SIBLINGS = 65_536
 const UNRELATED = 1_000
 
 const [name, endpoint, redis, lookUps, part] = process.argv.slice(2)
-const checker = new RiskChecker({
-  apiKey: 'benchmark',
-  endpoint,
+const checker = makeChecker(endpoint, {
   redis: redis === '' ? false : redis,
   budget: { perDay: Number(lookUps) },
   policies: { payment: { priority: 'high' } },
-  logger: false,
 })
 
 function check(policy) {

@@ -1,6 +1,7 @@
 // Shows that a budget holds in a spray, and that one network cannot spend what others need: `npm run bench:spray-budget`.
 // Fails when one of the two does not hold. The figures stand in README.md beside this.
 
+import { buildAddon } from '../scripts/setup.mjs'
 import { startSide, whole } from './rounds.mjs'
 import { startRedis } from './sides/redis.mjs'
 import { buildUpstream, startUpstream } from './sides/upstream.mjs'
@@ -80,6 +81,7 @@ function printHead(names) {
   console.log(`\n| ${names.join(' | ')} |\n|${'---|'.repeat(names.length)}`)
 }
 
+buildAddon()
 buildUpstream()
 console.log(
   `100,000 new addresses at a login for each process, then 5,000 at a payment; ${whole(BUDGET)} look-ups a day`,

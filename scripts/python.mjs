@@ -25,24 +25,24 @@ const SHIPPED = ['ATTRIBUTION.md', 'LICENSE', 'seed.feeds']
  * @param {string} environment
  * @param {string} name
  */
-function inside(environment, name) {
+export function inside(environment, name) {
   return process.platform === 'win32'
     ? join(environment, 'Scripts', `${name}.exe`)
     : join(environment, 'bin', name)
 }
 
-/** A Python that is new enough: what `PYTHON` names, or `python3`. */
-function findPython() {
-  const command = process.env.PYTHON || 'python3'
+const COMMAND = process.env.PYTHON || 'python3'
+
+export const NO_PYTHON =
+  `\`${COMMAND}\` is not a Python ${LEAST.join('.')} or newer with \`venv\` (Debian: apt-get install python3-venv); ` +
+  'install one, or name it in `PYTHON`'
+
+/** A Python that is new enough, if there is one: what `PYTHON` names, or `python3`. */
+export function findPython() {
   const script = 'import sys, venv, ensurepip; print(*sys.version_info[:2])'
-  const { stdout, status } = spawnSync(command, ['-c', script], { encoding: 'utf8' })
+  const { stdout, status } = spawnSync(COMMAND, ['-c', script], { encoding: 'utf8' })
   const [major, minor] = status === 0 ? stdout.trim().split(' ').map(Number) : [0, 0]
-  if (major > LEAST[0] || (major === LEAST[0] && minor >= LEAST[1])) return command
-  console.error(
-    `\`${command}\` is not a Python ${LEAST.join('.')} or newer with \`venv\` (Debian: apt-get install python3-venv); ` +
-      'install one, or name it in `PYTHON`',
-  )
-  process.exit(1)
+  return major > LEAST[0] || (major === LEAST[0] && minor >= LEAST[1]) ? COMMAND : undefined
 }
 
 /**
@@ -50,7 +50,7 @@ function findPython() {
  * @param {string} python
  * @param {string} environment
  */
-function makeEnvironment(run, python, environment) {
+export function makeEnvironment(run, python, environment) {
   rmSync(environment, { recursive: true, force: true })
   run(`python: ${environment}`, python, '-m', 'venv', environment)
 }
@@ -60,7 +60,7 @@ function makeEnvironment(run, python, environment) {
  * @param {string} environment
  * @param {string[]} what
  */
-function install(run, environment, ...what) {
+export function install(run, environment, ...what) {
   run(
     'python: install',
     inside(environment, 'pip'),
@@ -87,6 +87,24 @@ function checkVersion() {
 }
 
 /**
+ * Builds the wheel with words of maturin, and says where it is.
+ *
+ * @param {Run} run
+ * @param {string} python
+ * @param {string[]} words
+ */
+export function buildWheel(run, python, words) {
+  checkVersion()
+  mkdirSync(WHEELS, { recursive: true })
+  for (const name of readdirSync(WHEELS)) rmSync(join(WHEELS, name))
+  for (const name of SHIPPED) copyFileSync(join(ROOT, name), join(FACE, 'python', 'ip_risk', name))
+  makeEnvironment(run, python, TOOLS)
+  install(run, TOOLS, '-r', 'requirements.txt')
+  run('python: build', inside(TOOLS, 'maturin'), 'build', ...words, '--out', WHEELS)
+  return onlyWheel()
+}
+
+/**
  * Lints the Python face, builds it, installs it and tests it. A release is made as it is shipped: optimised, and from the
  * source distribution, which shows that that is whole.
  *
@@ -94,18 +112,14 @@ function checkVersion() {
  * @param {{ isRelease?: boolean }} [options]
  */
 export function testPython(run, { isRelease = false } = {}) {
-  checkVersion()
   const python = findPython()
-  mkdirSync(WHEELS, { recursive: true })
-  for (const name of readdirSync(WHEELS)) rmSync(join(WHEELS, name))
-  for (const name of SHIPPED) copyFileSync(join(ROOT, name), join(FACE, 'python', 'ip_risk', name))
-  makeEnvironment(run, python, TOOLS)
-  install(run, TOOLS, '-r', 'requirements.txt')
-  const maturin = inside(TOOLS, 'maturin')
-  if (isRelease) run('python: release', maturin, 'build', '--release', '--sdist', '--out', WHEELS)
-  else run('python: build', maturin, 'build', '--profile', 'dev', '--out', WHEELS)
+  if (python === undefined) {
+    console.error(NO_PYTHON)
+    process.exit(1)
+  }
+  const wheel = buildWheel(run, python, isRelease ? ['--release', '--sdist'] : ['--profile', 'dev'])
   makeEnvironment(run, python, CLEAN)
-  install(run, CLEAN, onlyWheel(), '-r', 'tests/requirements.txt')
+  install(run, CLEAN, wheel, '-r', 'tests/requirements.txt')
   run('python: lints', inside(TOOLS, 'ruff'), 'check', '.')
   run('python: format', inside(TOOLS, 'ruff'), 'format', '--check', '.')
   const interpreter = inside(CLEAN, 'python')

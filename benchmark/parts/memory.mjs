@@ -38,7 +38,7 @@ all" is the growth from before the cache was made, divided by the addresses: it 
 |---|---|
 | ${CACHES.ours} | evidence, by address |
 | ${CACHES.paste} | the \`security\` object of the answer as \`JSON.parse\` gives it, and when it was asked for, by the text of the address; \`max\` raised to the same |
-| ${CACHES.floor} | 56 bytes, which is what an answer takes, by a key of 16, with a time to live: the least that this cache can take |
+| ${CACHES.floor} | as many bytes as an answer takes in ip-risk's cache, by a key of 16, with a time to live: the least that this cache can take |
 
 Sides take turns, ${FILL_ROUNDS} rounds, a process of its own each.
 
@@ -58,7 +58,7 @@ async function runOnce(program, words) {
 const fillers = {
   ours: (url) => runOnce('parts/memory/side.mjs', ['ours', url, STEP, STEPS]),
   paste: (url) => runOnce('parts/memory/side.mjs', ['paste', url, STEP, STEPS]),
-  floor: async () => ({ points: JSON.parse(await runCargo('moka_floor', STEP, STEPS)) }),
+  floor: async () => JSON.parse(await runCargo('moka_floor', STEP, STEPS)),
 }
 
 /** Bytes per entry: the slope of the least squares. */
@@ -78,7 +78,8 @@ async function measureCaches(url) {
   const caches = Object.fromEntries(Object.keys(CACHES).map((name) => [name, { slopes: [], grown: [] }]))
   for (let round = 0; round < FILL_ROUNDS; round++) {
     for (const name of Object.keys(CACHES)) {
-      const { points } = await fillers[name](url)
+      const { points, valueBytes } = await fillers[name](url)
+      caches[name].valueBytes = valueBytes
       caches[name].slopes.push(slope(points.slice(1 + WARM_UP)))
       caches[name].grown.push(grown(points))
     }
@@ -169,6 +170,8 @@ export async function run() {
   return {
     tables: [showCaches(caches), showIdle(idle), showSpray(spray)],
     ratios: [...compareCaches(caches), ...tellIdle(idle), tellSpray(spray)],
-    notes: [],
+    notes: [
+      `An answer takes ${caches.floor.valueBytes} bytes in ip-risk's cache, beside what the cache needs for it.`,
+    ],
   }
 }

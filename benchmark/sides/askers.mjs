@@ -1,18 +1,15 @@
 // The sides of those parts in which every address is new: what asks about one, and says why that brought no evidence, or null.
 
-import { createRequire } from 'node:module'
+import { makeChecker } from './ip-risk.mjs'
 import { createPaste } from './paste.mjs'
 import { createTutorial } from './tutorial.mjs'
-
-const require = createRequire(import.meta.url)
 
 /**
  * @param {string} endpoint
  * @param {import('../../index.js').RiskCheckerOptions} [options]
  */
-export function makeChecker(endpoint, options) {
-  const { RiskChecker } = require('../../lib/index.js')
-  const checker = new RiskChecker({ apiKey: 'benchmark', endpoint, logger: false, ...options })
+export function makeIpRisk(endpoint, options) {
+  const checker = makeChecker(endpoint, options)
   return async (ip) => {
     const { source, failure } = await checker.check(ip)
     return source === 'api' ? null : (failure ?? source)

@@ -62,7 +62,6 @@ export async function startNginx(security) {
   await listening(port, child)
   return {
     url: `http://127.0.0.1:${port}`,
-    port: String(port),
     pid,
     async close() {
       child.stdin.end()

@@ -1,13 +1,10 @@
 // One side of `cached`, in a process of its own: `side.mjs NAME ADDRESSES API_URL REDIS_URL`.
 
-import { createRequire } from 'node:module'
 import express from 'express'
+import { makeChecker, makeGate } from '../../sides/ip-risk.mjs'
 import { createPaste } from '../../sides/paste.mjs'
 import { createTutorial } from '../../sides/tutorial.mjs'
 import { readDecision, serve } from '../../serve.mjs'
-
-const require = createRequire(import.meta.url)
-const { RiskChecker, riskMiddleware } = require('../../../lib/index.js')
 
 const CALLS = 200_000
 const CALLS_TO_REDIS = 20_000
@@ -53,9 +50,8 @@ const response = { statusCode: 200, headersSent: false, setHeader() {}, end() {}
 let sink = 0
 const next = () => sink++
 
-async function makeChecker() {
-  const cache = { ttlMs: HOUR, maxEntries }
-  const checker = new RiskChecker({ apiKey: 'benchmark', endpoint: api, logger: false, cache })
+async function fillChecker() {
+  const checker = makeChecker(api, { cache: { ttlMs: HOUR, maxEntries } })
   const addresses = makeAddresses()
   for (let first = 0; first < size; first += LIST) {
     await checker.checkMany(addresses.slice(first, first + LIST))
@@ -74,18 +70,18 @@ function callGate(gate) {
 /** Each side fills its cache, and returns how often it is called in a round and the call. */
 const sides = {
   async check() {
-    const checker = await makeChecker()
+    const checker = await fillChecker()
     return [CALLS, async (ip) => (sink += readDecision(await checker.check(ip)))]
   },
   async peek() {
-    const checker = await makeChecker()
+    const checker = await fillChecker()
     return [CALLS, (ip) => (sink += readDecision(checker.peek(ip)))]
   },
   async middleware() {
     // The six shipped rules, and a hundred list entries of all lengths, none of which holds an address that is asked about.
     const entry = (_, index) => `203.${index}.0.0/${16 + (index % 17)}`
     const [allow, deny] = [10, 90].map((length) => Array.from({ length }, entry))
-    return [CALLS, callGate(riskMiddleware({ checker: await makeChecker(), allow, deny }))]
+    return [CALLS, callGate(makeGate({ checker: await fillChecker(), allow, deny }))]
   },
   async paste() {
     const paste = createPaste(api, { max: maxEntries, ttl: HOUR })

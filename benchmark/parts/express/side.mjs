@@ -1,13 +1,11 @@
 // One side of `express`, a server in a process of its own: `side.mjs NAME API_URL REDIS_URL`. A round says what processor
 // time it has had so far.
 
-import { createRequire } from 'node:module'
 import express from 'express'
+import { makeChecker, makeGate } from '../../sides/ip-risk.mjs'
 import { createPaste } from '../../sides/paste.mjs'
 import { createTutorial } from '../../sides/tutorial.mjs'
 import { serveRounds } from '../../serve.mjs'
-
-const require = createRequire(import.meta.url)
 
 /** So that known addresses stay known while it is measured. */
 const HOUR = 3_600
@@ -16,12 +14,7 @@ const [name, api, redisUrl] = process.argv.slice(2)
 
 const gates = {
   bare: () => undefined,
-  gate() {
-    const { RiskChecker, riskMiddleware } = require('../../../lib/index.js')
-    const cache = { ttlMs: HOUR * 1e3 }
-    const checker = new RiskChecker({ apiKey: 'benchmark', endpoint: api, logger: false, cache })
-    return riskMiddleware({ checker })
-  },
+  gate: () => makeGate({ checker: makeChecker(api, { cache: { ttlMs: HOUR * 1e3 } }) }),
   paste: () => createPaste(api, { ttl: HOUR * 1e3 }).gate,
   tutorial: () => createTutorial(api, redisUrl, { ttl: HOUR }).gate,
 }

@@ -1,11 +1,9 @@
 // One side of `lists`, in a process of its own: `side.mjs NAME API_URL REDIS_URL COUNT`. A round asks about all, once.
 
-import { createRequire } from 'node:module'
 import { serveRounds } from '../../serve.mjs'
+import { makeChecker } from '../../sides/ip-risk.mjs'
 import { createTutorial } from '../../sides/tutorial.mjs'
 import { addressOf, range, spray } from '../../sprayer.mjs'
-
-const require = createRequire(import.meta.url)
 
 /** As many as `checkMany` takes. */
 const LIST = 50_000
@@ -24,11 +22,6 @@ function* addresses() {
 function lists(length) {
   const firsts = range(0, Math.ceil(Number(count) / length)).map((number) => number * length)
   return firsts.map((first) => range(first, Math.min(length, count - first)).map(addressOf))
-}
-
-function makeChecker() {
-  const { RiskChecker } = require('../../../lib/index.js')
-  return new RiskChecker({ apiKey: 'benchmark', endpoint: api, logger: false })
 }
 
 /** Made before anything is measured, as an application has its list already. */
@@ -71,14 +64,14 @@ async function askBulk() {
 /** Each asks about all, and tells how many were answered by the API. */
 const sides = {
   async many() {
-    const checker = makeChecker()
+    const checker = makeChecker(api)
     let answered = 0
     for (const list of asked) answered += (await checker.checkMany(list)).filter(isAnswered).length
     return answered
   },
   async stream() {
     let answered = 0
-    for await (const decision of makeChecker().checkStream(asked)) {
+    for await (const decision of makeChecker(api).checkStream(asked)) {
       if (isAnswered(decision)) answered++
     }
     return answered

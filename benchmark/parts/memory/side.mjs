@@ -1,13 +1,12 @@
 // One cache that is filled, in a process of its own: `side.mjs NAME API_URL STEP STEPS`. A round fills it.
 
-import { createRequire } from 'node:module'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { serveRounds } from '../../serve.mjs'
+import { makeChecker } from '../../sides/ip-risk.mjs'
 import { createPaste } from '../../sides/paste.mjs'
 import { addressOf, range, spray } from '../../sprayer.mjs'
 
-const require = createRequire(import.meta.url)
 setFlagsFromString('--expose-gc')
 /** So that what was thrown away is not taken for what is kept. */
 const collect = runInNewContext('gc')
@@ -20,15 +19,10 @@ const [name, api, ...numbers] = process.argv.slice(2)
 const [step, steps] = numbers.map(Number)
 const most = 2 * step * steps
 
-function makeChecker(cache) {
-  const { RiskChecker } = require('../../../lib/index.js')
-  return new RiskChecker({ apiKey: 'benchmark', endpoint: api, logger: false, cache })
-}
-
 /** Each side makes a cache, and returns what keeps answers about many addresses, and how many are in it. */
 const sides = {
   ours() {
-    const checker = makeChecker({ maxEntries: most })
+    const checker = makeChecker(api, { cache: { maxEntries: most } })
     const fill = async (ips) => {
       for await (const decision of checker.checkStream(ips)) {
         if (decision.source !== 'api') throw new Error(`no answer: ${decision.failure ?? decision.source}`)
@@ -42,7 +36,7 @@ const sides = {
   },
   /** As it ships: most of what comes does not stay. */
   spray() {
-    const checker = makeChecker({})
+    const checker = makeChecker(api)
     const call = async (ip) => (await checker.check(ip)).failure
     return [(ips) => spray(CALLERS, ips, call), () => checker.stats().cache.entries]
   },

@@ -2,15 +2,15 @@
 // addresses that have never come.
 
 import { serveRounds } from '../../serve.mjs'
-import { makeChecker, makePaste, makeTutorial } from '../../sides/askers.mjs'
+import { makeIpRisk, makePaste, makeTutorial } from '../../sides/askers.mjs'
 import { addressOf, measureSpray, range } from '../../sprayer.mjs'
 
 const [name, api, redisUrl, ...numbers] = process.argv.slice(2)
 const [callers, count] = numbers.map(Number)
 
 const sides = {
-  shipped: () => makeChecker(api),
-  alone: () => makeChecker(api, { batch: false }),
+  shipped: () => makeIpRisk(api),
+  alone: () => makeIpRisk(api, { batch: false }),
   paste: () => makePaste(api),
   tutorial: () => makeTutorial(api, redisUrl),
 }

@@ -1,12 +1,10 @@
 // One worker thread of `side.mjs`.
 
-import { createRequire } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { readDecision } from '../../serve.mjs'
+import { makeChecker } from '../../sides/ip-risk.mjs'
 import { createPaste } from '../../sides/paste.mjs'
 import { addressOf, range } from '../../sprayer.mjs'
-
-const require = createRequire(import.meta.url)
 
 const ADDRESSES = 10_000
 /** Long enough that all workers are at it together nearly all the time. */
@@ -20,10 +18,8 @@ const response = { statusCode: 200, headersSent: false, setHeader() {}, end() {}
 let sink = 0
 const next = () => sink++
 
-async function makeChecker() {
-  const { RiskChecker } = require('../../../lib/index.js')
-  const cache = { ttlMs: HOUR }
-  const checker = new RiskChecker({ apiKey: 'benchmark', endpoint: api, logger: false, cache })
+async function fillChecker() {
+  const checker = makeChecker(api, { cache: { ttlMs: HOUR } })
   await checker.checkMany(addresses)
   return checker
 }
@@ -31,11 +27,11 @@ async function makeChecker() {
 /** Each side fills its cache, and returns the call. */
 const sides = {
   async check() {
-    const checker = await makeChecker()
+    const checker = await fillChecker()
     return async (ip) => (sink += readDecision(await checker.check(ip)))
   },
   async peek() {
-    const checker = await makeChecker()
+    const checker = await fillChecker()
     return (ip) => (sink += readDecision(checker.peek(ip)))
   },
   async paste() {

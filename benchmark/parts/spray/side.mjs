@@ -3,7 +3,7 @@
 // `CALLERS` ask at once, about `COUNT` new addresses together.
 
 import { serveRounds } from '../../serve.mjs'
-import { limitFetch, makeChecker, makeTutorial } from '../../sides/askers.mjs'
+import { limitFetch, makeIpRisk, makeTutorial } from '../../sides/askers.mjs'
 import { addressOf, measureSpray, range, spray } from '../../sprayer.mjs'
 
 /** Asked about before the clock starts, so that no side pays for its first call. */
@@ -15,9 +15,9 @@ const [name, api, redisUrl, ...numbers] = process.argv.slice(2)
 const [callers, count] = numbers.map(Number)
 
 const sides = {
-  raised: () => makeChecker(api, { maxInFlight: 2_000 }),
-  shipped: () => makeChecker(api),
-  alone: () => makeChecker(api, { batch: false }),
+  raised: () => makeIpRisk(api, { maxInFlight: 2_000 }),
+  shipped: () => makeIpRisk(api),
+  alone: () => makeIpRisk(api, { batch: false }),
   async limited() {
     await limitFetch(CONNECTIONS)
     return makeTutorial(api, redisUrl)

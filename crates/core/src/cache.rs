@@ -20,6 +20,9 @@ struct Record {
     fresh_until: u64,
 }
 
+/// What an answer takes in the cache, beside what the cache itself needs for it: the benchmark compares with that.
+pub const RECORD_BYTES: usize = size_of::<Record>();
+
 /// Answers by cache key, bounded in number and time.
 #[derive(Debug)]
 pub(crate) struct MemoryCache {

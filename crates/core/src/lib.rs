@@ -52,4 +52,5 @@ pub mod spelling;
 pub mod stats;
 mod upstream;
 
+pub use cache::RECORD_BYTES;
 pub use http::Roots;

@@ -1,7 +1,7 @@
 //! How much a process grows when nothing but `moka` is filled as the cache of ip-risk is: `moka_floor STEP STEPS`.
 //!
-//! The same kind of cache, a key of 16 bytes, a value of 56, which is what an answer takes, and a time to live. Prints, as
-//! JSON, how many entries there are and how large the process is, before the first step and after each.
+//! The same kind of cache, a key of 16 bytes, a value as large as an answer of ip-risk, and a time to live. Prints, as JSON,
+//! how large that is, and how many entries there are and how large the process is, before the first step and after each.
 
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
@@ -10,6 +10,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use ip_risk_benchmark::program::{Outcome, end};
+use ip_risk_core::RECORD_BYTES;
 use mimalloc::MiMalloc;
 use moka::sync::Cache;
 use serde_json::json;
@@ -19,7 +20,7 @@ use serde_json::json;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 const TIME_TO_LIVE: Duration = Duration::from_hours(24);
-const VALUE: [u64; 7] = [1; 7];
+const VALUE: [u64; RECORD_BYTES / 8] = [1; RECORD_BYTES / 8];
 
 fn main() -> ExitCode {
     end("moka_floor", run())
@@ -37,7 +38,7 @@ fn run() -> Outcome<()> {
         cache.run_pending_tasks();
         points.push(json!({ "entries": cache.entry_count(), "rss": rss()? }));
     }
-    println!("{}", json!(points));
+    println!("{}", json!({ "valueBytes": size_of_val(&VALUE), "points": points }));
     Ok(())
 }
 
