@@ -19,11 +19,27 @@ export function readReasons() {
 }
 
 /**
+ * Headings of reasons that are no target of a run of all parts, such as one whose words have changed.
+ *
+ * @param {Record<string, string>} reasons
+ * @param {import('./report.mjs').Result[]} results
+ */
+export function strayReasons(reasons, results) {
+  const targets = new Set(results.flatMap(({ ratios }) => ratios).flatMap(nameTarget))
+  return Object.keys(reasons).filter((heading) => !targets.has(heading))
+}
+
+/** @param {import('./report.mjs').Ratio} line */
+function nameTarget({ what, target }) {
+  return target === undefined ? [] : [`${what}: ${target.text}`]
+}
+
+/**
  * What was not met, each target once, in its words in `limits.md`.
  *
  * @param {import('./report.mjs').Result[]} results
  */
 export function missedTargets(results) {
   const missed = results.flatMap(({ ratios }) => ratios).filter(({ target }) => target?.met === false)
-  return [...new Set(missed.map(({ what, target }) => `${what}: ${target.text}`))]
+  return [...new Set(missed.flatMap(nameTarget))]
 }

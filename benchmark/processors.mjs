@@ -1,7 +1,7 @@
 // How long processes and threads have had a processor, as Linux tells it.
 
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
 
 /** The unit of `/proc`, which is the same on all systems that Node.js runs on. */
@@ -31,6 +31,12 @@ function readThreadMs(thread) {
 /** The milliseconds of a process. */
 export function processMs(pid) {
   return readTicks(`/proc/${pid}/stat`)
+}
+
+/** The milliseconds of the threads that a process has now, to the nanosecond: for one whose threads stay. */
+export function threadsMs(pid) {
+  const threads = readdirSync(`/proc/${pid}/task`)
+  return threads.reduce((sum, thread) => sum + readThreadMs(`/proc/${pid}/task/${thread}`), 0)
 }
 
 /** The milliseconds of the thread that runs JavaScript. */

@@ -101,7 +101,8 @@ export function showDetails({ title, method, tables, notes }) {
 
 const HEAD = `Written by \`npm run bench\`; [README.md](README.md) says how to run it. A figure is the median with the least
 and the most of its rounds. A ratio is ip-risk's figure divided by the other side's, and the median of the ratios within a
-round, which are not those of the medians. Sides take turns, so that what changes on the machine meets all of them.`
+round, which are not those of the medians. Sides take turns, so that what changes on the machine meets all of them; processes
+that stay for all rounds do so in an order that is drawn anew for each, others in that of their table.`
 
 /** Each target that was missed, with its reason. */
 function showMissed(results, reasons) {

@@ -37,6 +37,7 @@ export { ENV }
 export async function startSide(program, words, env = {}) {
   const path = fileURLToPath(new URL(program, import.meta.url))
   const child = fork(path, words, { env: { ...ENV, ...env } })
+  const ended = once(child, 'exit')
   const [facts] = await answerOf(child)
   return {
     facts,
@@ -47,8 +48,8 @@ export async function startSide(program, words, env = {}) {
       return result
     },
     async close() {
-      child.send('end')
-      await once(child, 'exit')
+      child.send('end', () => {}) // it may have ended already
+      await ended
     },
   }
 }

@@ -6,6 +6,7 @@ import { delimiter, join } from 'node:path'
 /** How each is installed. */
 const TOOLS = {
   cargo: 'see https://rustup.rs',
+  python3: 'Debian: `apt-get install python3-venv`',
   nginx: 'Debian: `apt-get install nginx-light`',
   'redis-server': 'Debian: `apt-get install redis-server`',
 }

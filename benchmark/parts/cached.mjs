@@ -35,7 +35,7 @@ export const method = `
 
 All sides of a set know the same addresses, and are asked for them in the same random order, by strings that are not those the
 cache was filled with, as a request brings its own. Each side is a process of its own. A round is 200,000 calls (20,000 for
-Redis), and goes on where the one before has ended; the first warms up and does not count; ${ROUNDS} rounds. Both caches hold
+Redis), one call after the other, so that waiting for Redis counts, and goes on where the one before has ended; the first warms up and does not count; ${ROUNDS} rounds. Both caches hold
 an answer for an hour, so that none ends meanwhile; for a million addresses they may hold two million, and otherwise
 100,000, which is ip-risk's default. They are filled from the Rust upstream, which must not be asked once more.`
 

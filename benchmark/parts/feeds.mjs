@@ -50,7 +50,8 @@ code included; "memory for it" is how much the process grew.
 
 **The table**, in Rust: networks are made up in four sizes, with lengths as in tables of routes; real feeds beside them. Building is
 the parsing of a list of these networks and compiling; opening begins with the compiled file in memory, and checks it. A round of
-look-ups is 1,000,000; "when each waits" is the time when every look-up depends on the one before. ${TABLE_ROUNDS} rounds.
+look-ups is 1,000,000; "when each waits" is the time when every look-up depends on the one before. ${TABLE_ROUNDS} rounds; all of one
+step are made before those of the next.
 
 **The swap**, from JavaScript: one process asks \`peek\` without a pause, and the file in its directory is replaced as an update does
 it, by a rename. The checker's clock is put forward so that it looks at once, and not within ten seconds. Times are of one call

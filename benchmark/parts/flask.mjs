@@ -2,7 +2,7 @@
 
 import { freePort } from '../../__test__/support/ports.mjs'
 import { NO_PYTHON, findPython } from '../../scripts/python.mjs'
-import { processMs } from '../processors.mjs'
+import { threadsMs } from '../processors.mjs'
 import { closeAll, roundsOf, shown, takeTurns, whole } from '../rounds.mjs'
 import { startRedis } from '../sides/redis.mjs'
 import { buildUpstream, logIn, startUpstream } from '../sides/upstream.mjs'
@@ -10,7 +10,7 @@ import { preparePython, pythonVersions, startPython } from './flask/python.mjs'
 
 export const title = 'What a gate costs in Flask'
 
-export const needs = ['cargo', 'redis-server']
+export const needs = ['cargo', 'python3', 'redis-server']
 
 const KNOWN = 1_000
 /** Requests before the first round, as many as it takes until each of the known addresses has come. */
@@ -50,7 +50,7 @@ decorator before a view that reads score, flags and \`require_mfa\`, and answers
 |---|---|
 | ${SIDES.bare} | none: what gunicorn, Flask and the view take by themselves |
 | ${SIDES.gate} | \`@check_ip_risk\` of the release wheel, without Redis: what it knows is in its own memory |
-| ${SIDES.tutorial} | \`redis\` with \`setex\`, a real \`redis-server\` on this machine, and \`requests.get\` with a timeout for what is not in it |
+| ${SIDES.tutorial}, the only other one: no careful paste takes part here | \`redis\` with \`setex\`, a real \`redis-server\` on this machine, and \`requests.get\` with a timeout for what is not in it |
 
 Both know what they know for an hour. **Without a server**, one call is \`checker.check(ip)\` or the function behind the tutorial's decorator, on
 one of ${whole(KNOWN)} known addresses, and its score and flags are read; ${whole(CALLS.gate.calls)} and ${whole(CALLS.tutorial.calls)} calls a round, ${CALL_ROUNDS} rounds.
@@ -87,10 +87,10 @@ async function startServer(name, load, env) {
   await ask({ newPercent: 0, first: 0, requests: WARM_UP })
   return {
     async round() {
-      const before = processMs(pid)
+      const before = threadsMs(pid)
       const seen = await ask({ newPercent, first, requests })
       first += requests
-      return { ...seen, cpuUs: ((processMs(pid) - before) * 1e3) / requests }
+      return { ...seen, cpuUs: ((threadsMs(pid) - before) * 1e3) / requests }
     },
     close: server.close,
   }
@@ -173,9 +173,7 @@ async function measure() {
 
 export async function run() {
   const python = findPython()
-  if (python === undefined) {
-    return { tables: [], ratios: [], notes: [`All of it is left out: ${NO_PYTHON}.`] }
-  }
+  if (python === undefined) throw new Error(NO_PYTHON)
   preparePython(python)
   return measure()
 }

@@ -135,7 +135,7 @@ async function describeUpstreams(nginx, upstream) {
     await ask(upstream.url, 100),
   ]
   return (
-    `Asked by the Rust program \`load\` alone, from ${CALLERS} connections on the other processor, nginx answers ${whole(fixed.requestsPerSecond)} ` +
+    `Asked by the Rust program \`load\` alone, from ${CALLERS} connections, nginx answers ${whole(fixed.requestsPerSecond)} ` +
     `questions a second, and the Rust upstream ${whole(single.requestsPerSecond)} single ones, or lists about ${whole(lists.addressesPerSecond)} addresses.`
   )
 }
@@ -162,7 +162,8 @@ export async function run() {
     ratios: [...compareWith('nginx', single, 'alone'), ...compareWith('Rust upstream', lists, 'shipped')],
     notes: [
       capacity,
-      `While it was asked by the sides, nginx was busy for at most ${figure(busiest(single))} % of the time, and the Rust upstream ${figure(busiest(lists))} %.`,
+      `While it was asked by the sides, nginx was busy for ${figure(busiest(single))} % of the time in the median of the side that took the most of it, and the Rust upstream for ${figure(busiest(lists))} %.`,
+      'Sides, upstream and Redis share the processors; answers per second depend on all of them, CPU per miss and main thread only on the side.',
     ],
   }
 }

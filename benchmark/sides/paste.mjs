@@ -37,6 +37,11 @@ export function createPaste(endpoint, { max = 100_000, ttl = 300_000, connection
     return toRisk(ip, cache.get(ip) ?? (await ask(ip)))
   }
 
+  /** The same about an address that is in memory. */
+  function peek(ip) {
+    return toRisk(ip, cache.get(ip) ?? null)
+  }
+
   /** What is in memory is answered in the same tick. */
   function gate(request, response, next) {
     const { ip } = request
@@ -56,7 +61,7 @@ export function createPaste(endpoint, { max = 100_000, ttl = 300_000, connection
     }
   }
 
-  return { look, gate, warm, close: () => pool.close() }
+  return { look, peek, gate, warm, close: () => pool.close() }
 }
 
 /** How many addresses one list for filling has. */

@@ -3,8 +3,8 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { printedBy } from '../programs.mjs'
 
 const cwd = fileURLToPath(new URL('../..', import.meta.url))
 const BUILD = ['build', '--quiet', '--release', '-p', 'ip-risk-upstream', '--bins', '--message-format=json']
@@ -70,10 +70,7 @@ export async function startUpstream(options) {
 
 /** Runs one of the clients to its end, and gives what it printed. */
 async function runClient(name, options) {
-  const child = spawn(programOf(name), wordsOf(options), { stdio: ['ignore', 'pipe', 'inherit'] })
-  const [said, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')])
-  if (code !== 0) throw new Error(`\`${name}\` ended with ${code}`)
-  return JSON.parse(said)
+  return JSON.parse(await printedBy(programOf(name), wordsOf(options)))
 }
 
 /**

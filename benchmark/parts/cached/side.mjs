@@ -78,9 +78,11 @@ const sides = {
     return [CALLS, (ip) => (sink += readDecision(checker.peek(ip)))]
   },
   async middleware() {
-    // The six shipped rules, and a hundred list entries of all lengths, none of which holds an address that is asked about.
-    const entry = (_, index) => `203.${index}.0.0/${16 + (index % 17)}`
-    const [allow, deny] = [10, 90].map((length) => Array.from({ length }, entry))
+    // The six shipped rules, and a hundred list entries of all lengths on both sides of the addresses that are asked about,
+    // with one around them that is for another route.
+    const entry = (_, index) => `${2 * index + 4}.${index}.0.0/${16 + (index % 17)}`
+    const [allow, deny] = [10, 89].map((length) => Array.from({ length }, entry))
+    deny.push({ cidr: '45.0.0.0/8', routes: ['/other'] })
     return [CALLS, callGate(makeGate({ checker: await fillChecker(), allow, deny }))]
   },
   async paste() {

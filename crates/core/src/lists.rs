@@ -37,7 +37,8 @@ impl Entry {
     }
 }
 
-/// Entries, flattened so that a look-up costs one binary search, however many there are and however they are nested.
+/// Entries, flattened so that a look-up costs one binary search, and a step for each entry that holds the address and does
+/// not apply.
 #[derive(Clone, Debug, Default)]
 pub struct List {
     ipv4: Family<u32>,
@@ -105,17 +106,15 @@ impl List {
     }
 
     fn push(&mut self, network: IpNet, entry: Entry) {
-        let (prefix_length, next_place) = (network.prefix_len(), NOWHERE);
+        let prefix_length = network.prefix_len();
         match network {
             IpNet::V4(network) => {
-                let start = network.network().to_bits();
-                let after = network.broadcast().to_bits().checked_add(1);
-                self.ipv4.listed.push(Listed { start, prefix_length, after, next_place, entry });
+                let (start, last) = (network.network().to_bits(), network.broadcast().to_bits());
+                self.ipv4.push(start, last.checked_add(1), prefix_length, entry);
             }
             IpNet::V6(network) => {
-                let start = network.network().to_bits();
-                let after = network.broadcast().to_bits().checked_add(1);
-                self.ipv6.listed.push(Listed { start, prefix_length, after, next_place, entry });
+                let (start, last) = (network.network().to_bits(), network.broadcast().to_bits());
+                self.ipv6.push(start, last.checked_add(1), prefix_length, entry);
             }
         }
     }
@@ -128,6 +127,10 @@ impl<A> Default for Family<A> {
 }
 
 impl<A: Copy + Ord> Family<A> {
+    fn push(&mut self, start: A, after: Option<A>, prefix_length: u8, entry: Entry) {
+        self.listed.push(Listed { start, prefix_length, after, next_place: NOWHERE, entry });
+    }
+
     fn find(&self, address: A, applies: impl Fn(&Entry) -> bool) -> Option<&Entry> {
         let segment = self.starts.partition_point(|start| *start <= address).checked_sub(1)?;
         let mut place = self.first_places[segment];

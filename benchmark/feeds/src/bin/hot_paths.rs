@@ -128,7 +128,11 @@ fn decide(calls: usize, texts: &[String], checker: &Checker, policy: &str) {
 async fn filled(texts: &[String]) -> Outcome<Arc<Checker>> {
     let at_once = Latency { single: Duration::ZERO, bulk: Duration::ZERO };
     let port = server::start(0, at_once, 10)?.api;
-    let deny: Vec<String> = (0..100).map(|number| format!("203.{number}.0.0/{}", 16 + number % 17)).collect();
+    // On both sides of the addresses, and one around them that is for another route.
+    let mut deny: Vec<Value> = (0..99)
+        .map(|number| json!(format!("{}.{number}.0.0/{}", 2 * number + 4, 16 + number % 17)))
+        .collect();
+    deny.push(json!({ "cidr": "45.0.0.0/8", "routes": ["/other"] }));
     let checker = checker(&json!({
         "apiKey": "benchmark",
         "endpoint": format!("http://127.0.0.1:{port}"),

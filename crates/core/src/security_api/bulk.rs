@@ -10,7 +10,7 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json_borrow::Value;
 
-use super::{failure, only_message, parse, read_scored, speaks_of_an_address};
+use super::{failure, only_message, read_scored, speaks_of_an_address};
 use crate::address::Address;
 use crate::budget::CREDITS_PER_LOOK_UP;
 use crate::error::Code;
@@ -151,7 +151,7 @@ fn read_entry(text: &str, address: Address, names: &NameTable, now: u64) -> Entr
     if text.len() > LARGEST_ENTRY {
         return Entry::Malformed;
     }
-    let Some(entry) = parse(text.as_bytes()) else { return Entry::Malformed };
+    let Ok(entry) = serde_json::from_str::<Value<'_>>(text) else { return Entry::Malformed };
     if let Some(message) = only_message(&entry) {
         return if quotes_another(message, address) {
             Entry::Misplaced

@@ -246,7 +246,8 @@ impl<'de, const LISTS: bool> Visitor<'de> for LeafVisitor<LISTS> {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Value<'static>, E> {
-        Ok(value.into())
+        // A `Value` that was made of an `i64` is no `u64`, whatever its sign.
+        Ok(u64::try_from(value).map_or_else(|_| value.into(), Into::into))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Value<'static>, E> {
@@ -258,7 +259,7 @@ impl<'de, const LISTS: bool> Visitor<'de> for LeafVisitor<LISTS> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value<'static>, E> {
-        Ok(value.into())
+        Ok(if value.is_finite() { value.into() } else { Value::Null })
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value<'static>, E> {

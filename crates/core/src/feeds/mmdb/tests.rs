@@ -68,6 +68,21 @@ fn the_number_of_a_network_says_whose_it_is_where_our_own_table_knows() {
 }
 
 #[test]
+fn the_number_of_a_network_may_be_signed() {
+    let signed = |number: i32| {
+        let mut record = Vec::new();
+        header(7, 1, &mut record);
+        encode(&json!("autonomous_system_number"), &mut record);
+        header(8, 4, &mut record);
+        record.extend_from_slice(&number.to_be_bytes());
+        let database = open(&Writer::new("GeoLite2-ASN").raw_record("198.51.100.0/24", &record));
+        database.look_up("198.51.100.7".parse().unwrap())
+    };
+    assert_eq!(signed(16_509), [named(Signal::Cloud, "Amazon.com, Inc.")]);
+    assert_eq!(signed(-16_509), []);
+}
+
+#[test]
 fn the_flags_of_maxmind_are_signals() {
     let all = json!({
         "is_anonymous": true, "is_anonymous_vpn": true, "is_hosting_provider": true, "is_public_proxy": true,
