@@ -22,18 +22,8 @@ impl Setup {
         let surroundings =
             Surroundings { lift_documentation: is_testing, ..surroundings(&setup["surroundings"]) };
         let mut options = CheckerOptions::read(&setup["options"], surroundings)?;
-        options.engine.feeds.iter_mut().for_each(make_absolute);
+        options.engine.feeds.iter_mut().for_each(FeedOptions::make_absolute);
         Ok(Self { options, has_adjustable_clock: is_testing })
-    }
-}
-
-/// The working directory may be another when the files are read again.
-fn make_absolute(feeds: &mut FeedOptions) {
-    let own = feeds.files.iter_mut().map(|file| &mut file.path);
-    for path in feeds.directory.iter_mut().chain(own) {
-        if let Ok(absolute) = std::path::absolute(&*path) {
-            *path = absolute;
-        }
     }
 }
 

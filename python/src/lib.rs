@@ -8,12 +8,14 @@ mod checker;
 mod convert;
 mod decision;
 mod error;
+mod guard;
 mod live;
 mod owned;
 mod pending;
 mod process;
 mod setup;
 mod stats;
+mod test_clock;
 mod vocabulary;
 
 use pyo3::pymodule;
@@ -25,7 +27,7 @@ mod _native {
     #[pymodule_export]
     use crate::checker::Checker;
     #[pymodule_export]
-    use crate::pending::Pending;
+    use crate::pending::{Decisions, Pending};
     #[pymodule_export]
     use crate::vocabulary::{advice, network_of, refuse_option, vocabulary};
 }

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ip_risk_core::checker::Checker;
-use ip_risk_core::clock::AdjustableClock;
 use ip_risk_core::decision::PolicyId;
 use ip_risk_core::engine::{Engine, Handle};
 use ip_risk_core::error::{Code, Error};
@@ -13,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::process::Process;
+use crate::test_clock::TestClock;
 
 /// The words for what a policy decides.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct Live {
     pub(crate) under_way: TaskTracker,
     /// Ends lists when the checker closes.
     pub(crate) closing: CancellationToken,
-    pub(crate) clock: Option<Arc<AdjustableClock>>,
+    pub(crate) clock: Option<Arc<TestClock>>,
     /// By the number of the policy.
     words: Mutex<Vec<Arc<PolicyWords>>>,
 }
@@ -44,9 +44,9 @@ impl Live {
         process: &Process,
         options: &CheckerOptions,
         added: &[Added],
-        has_adjustable_clock: bool,
+        has_test_clock: bool,
     ) -> Result<Self, Error> {
-        let clock = has_adjustable_clock.then(|| Arc::new(AdjustableClock::default()));
+        let clock = has_test_clock.then(|| Arc::new(TestClock::default()));
         let engine = match &clock {
             // A clock of its own must not move other checkers.
             Some(clock) => engine_with(options.engine.clone(), clock),
@@ -81,7 +81,7 @@ impl Live {
     }
 }
 
-fn engine_with(options: EngineOptions, clock: &Arc<AdjustableClock>) -> Result<Handle, Error> {
-    let engine = Engine::new(options, Arc::<AdjustableClock>::clone(clock))?;
+fn engine_with(options: EngineOptions, clock: &Arc<TestClock>) -> Result<Handle, Error> {
+    let engine = Engine::new(options, Arc::<TestClock>::clone(clock))?;
     Handle::on(Arc::new(engine)).ok_or_else(|| Error::new(Code::Internal, "the engine ended before it began"))
 }

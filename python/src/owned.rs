@@ -18,6 +18,11 @@ impl<T> Owned<T> {
         self.value.as_ref().filter(|_| self.is_here())
     }
 
+    /// The value to be changed, in the process that made it.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        if self.is_here() { self.value.as_mut() } else { None }
+    }
+
     /// The value, once, in the process that made it.
     pub(crate) fn take(&mut self) -> Option<T> {
         if self.is_here() { self.value.take() } else { None }

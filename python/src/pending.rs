@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ip_risk_core::decision::{Decision, PolicyId};
 use ip_risk_core::error::{Code, Error};
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use tokio::runtime::Runtime;
@@ -16,12 +17,16 @@ use tokio_util::sync::CancellationToken;
 use crate::checker::told;
 use crate::decision;
 use crate::error::{coded, internal};
+use crate::guard::{caught, caught_or};
 use crate::live::Live;
 use crate::owned::Owned;
 use crate::process::Process;
 
 /// How long a thread waits before it looks whether there was a signal, so that Ctrl-C interrupts it.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long after its deadline a look-up is given up that nobody told the end of.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What a task brings.
 #[derive(Debug)]
@@ -34,20 +39,44 @@ pub(crate) enum Product {
 }
 
 impl Product {
-    fn into_python<'py>(self, py: Python<'py>, live: &Live) -> PyResult<Bound<'py, PyAny>> {
+    fn into_python<'py>(self, py: Python<'py>, live: &Arc<Live>) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Self::One(decision, is_request) => {
                 Ok(told(py, live, &decision, is_request)?.into_pyobject(py)?.into_any())
             }
             Self::Many(decisions) => {
-                let made = PyList::empty(py);
-                for decision in &decisions {
-                    made.append(decision::to_python(py, decision, &live.words(decision.policy))?)?;
-                }
-                Ok(made.into_any())
+                let rest = (Arc::clone(live), decisions.into_iter());
+                Decisions { rest: Mutex::new(Owned::new(rest)) }.into_bound_py_any(py)
             }
             Self::Nothing => Ok(py.None().into_bound(py)),
             Self::Refused(error) => Err(coded(py, &error)),
+        }
+    }
+}
+
+/// What answers in place of a task that panicked, which only a defect can cause.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Instead {
+    /// The failure mode; `true` when the decision is about a request.
+    One(PolicyId, bool),
+    /// So many of them.
+    Many(PolicyId, usize),
+    Error,
+}
+
+impl Instead {
+    fn product(self, live: &Live) -> Product {
+        let failed = |policy| {
+            let decision = live.checker.failed(policy, Code::Internal);
+            live.checker.record(&decision);
+            decision
+        };
+        match self {
+            Self::One(policy, is_request) => Product::One(failed(policy), is_request),
+            Self::Many(policy, count) => Product::Many((0..count).map(|_| failed(policy)).collect()),
+            Self::Error => {
+                Product::Refused(Error::new(Code::Internal, "a task ended too early; please report it"))
+            }
         }
     }
 }
@@ -57,25 +86,59 @@ struct Task {
     join: JoinHandle<Product>,
     runtime: &'static Runtime,
     live: Arc<Live>,
-    /// Whose failure mode answers when the task itself fails; nothing where it is not about one decision.
-    policy: Option<PolicyId>,
+    instead: Instead,
 }
 
-impl Task {
-    /// What a task that panicked, which only a defect can cause, is worth.
-    fn product(joined: Result<Product, JoinError>, live: &Live, policy: Option<PolicyId>) -> Product {
-        joined.unwrap_or_else(|_| match policy {
-            Some(policy) => Product::One(live.checker.failed(policy, Code::Internal), true),
-            None => Product::Refused(Error::new(Code::Internal, "a task ended too early; please report it")),
+/// What a task ended with, for Python.
+struct Ended {
+    joined: Result<Product, JoinError>,
+    live: Arc<Live>,
+    instead: Instead,
+}
+
+impl Ended {
+    fn into_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        let Self { joined, live, instead } = self;
+        let product = || joined.unwrap_or_else(|_| instead.product(&live)).into_python(py, &live);
+        caught_or(py, product, || instead.product(&live).into_python(py, &live))
+    }
+}
+
+/// The decisions of a list. Python makes its objects of some at a time, so that others can have the interpreter between.
+#[pyclass(frozen, module = "ip_risk._native")]
+pub(crate) struct Decisions {
+    rest: Mutex<Owned<(Arc<Live>, std::vec::IntoIter<Decision>)>>,
+}
+
+#[pymethods]
+impl Decisions {
+    /// The next ones; nothing when there are no more.
+    fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
+        let taken = {
+            let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+            rest.get_mut().map(|(live, rest)| (Arc::clone(live), rest.take(most).collect::<Vec<_>>()))
+        };
+        let Some((live, taken)) = taken else { return Err(elsewhere(py)) };
+        caught(py, || {
+            let made = PyList::empty(py);
+            for decision in &taken {
+                made.append(decision::to_python(py, decision, &live.words(decision.policy))?)?;
+            }
+            Ok(made)
         })
     }
+}
+
+fn elsewhere(py: Python<'_>) -> PyErr {
+    internal(py, "it was waited for before, or in another process")
 }
 
 /// Something under way. To be waited for once, in the process that began it.
 #[pyclass(frozen, module = "ip_risk._native")]
 pub(crate) struct Pending {
     task: Mutex<Owned<Task>>,
-    stop: CancellationToken,
+    /// Owned too: ending it takes a lock.
+    stop: Owned<CancellationToken>,
 }
 
 impl Pending {
@@ -83,20 +146,20 @@ impl Pending {
     pub(crate) fn start(
         py: Python<'_>,
         live: &Arc<Live>,
-        policy: Option<PolicyId>,
+        instead: Instead,
         stop: CancellationToken,
         task: impl Future<Output = Product> + Send + 'static,
     ) -> PyResult<Self> {
         let refused = |_| internal(py, "no thread could be started for look-ups");
         let runtime = Process::current(py).runtime().map_err(refused)?;
         let join = runtime.spawn(task);
-        let task = Task { join, runtime, live: Arc::clone(live), policy };
-        Ok(Self { task: Mutex::new(Owned::new(task)), stop })
+        let task = Task { join, runtime, live: Arc::clone(live), instead };
+        Ok(Self { task: Mutex::new(Owned::new(task)), stop: Owned::new(stop) })
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<Task> {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        task.ok_or_else(|| internal(py, "it was waited for before, or in another process"))
+        task.ok_or_else(|| elsewhere(py))
     }
 }
 
@@ -104,54 +167,69 @@ impl Pending {
 impl Pending {
     /// Waits, without holding the interpreter's lock. A signal handler that raises, as that of Ctrl-C does, ends the wait.
     fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let mut task = self.take(py)?;
-        loop {
-            let joined =
-                py.detach(|| task.runtime.block_on(async { timeout(PATIENCE, &mut task.join).await }));
-            match joined {
-                Ok(joined) => {
-                    return Task::product(joined, &task.live, task.policy).into_python(py, &task.live);
+        caught(py, || {
+            let mut task = self.take(py)?;
+            loop {
+                let joined =
+                    py.detach(|| task.runtime.block_on(async { timeout(PATIENCE, &mut task.join).await }));
+                match joined {
+                    Ok(joined) => {
+                        let Task { live, instead, .. } = task;
+                        return Ended { joined, live, instead }.into_python(py);
+                    }
+                    Err(_) => py.check_signals().inspect_err(|_| self.stop())?,
                 }
-                Err(_) => py.check_signals().inspect_err(|_| self.stop.cancel())?,
             }
-        }
+        })
     }
 
     /// Has `call_soon(settle, value)` called when it has ended, from another thread, with an exception for `value` where
     /// that is what it ended with.
     fn deliver(&self, py: Python<'_>, call_soon: Py<PyAny>, settle: Py<PyAny>) -> PyResult<()> {
-        let refused = |_| internal(py, "no thread could be started for event loops");
-        let deliveries: Sender<Delivery> = Process::current(py).deliveries().map_err(refused)?;
-        let Task { join, runtime, live, policy } = self.take(py)?;
-        runtime.spawn(async move {
-            let product = Task::product(join.await, &live, policy);
-            // Nobody takes it when the interpreter is ending.
-            let _ = deliveries.send(Delivery { product, live, call_soon, settle });
-        });
-        Ok(())
+        caught(py, || {
+            let refused = |_| internal(py, "no thread could be started for event loops");
+            let deliveries: Sender<Delivery> = Process::current(py).deliveries().map_err(refused)?;
+            let Task { join, runtime, live, instead } = self.take(py)?;
+            runtime.spawn(async move {
+                let ended = Ended { joined: join.await, live, instead };
+                // Nobody takes it where there is no interpreter any more.
+                let _ = deliveries.send(Delivery { ended, call_soon, settle });
+            });
+            Ok(())
+        })
+    }
+
+    /// How many seconds an event loop waits to be told of a decision, which has been made long before; nothing for what
+    /// has no deadline as a whole.
+    fn patience(&self) -> Option<f64> {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let Task { live, instead: Instead::One(..), .. } = task.get()? else { return None };
+        Some((live.checker.engine().options().deadline + GRACE).as_secs_f64())
     }
 
     /// Ends it early, where that is possible.
     fn stop(&self) {
-        self.stop.cancel();
+        if let Some(stop) = self.stop.get() {
+            stop.cancel();
+        }
     }
 }
 
 /// What an event loop is to be told.
 pub(crate) struct Delivery {
-    product: Product,
-    live: Arc<Live>,
+    ended: Ended,
     call_soon: Py<PyAny>,
     settle: Py<PyAny>,
 }
 
 impl Delivery {
     pub(crate) fn tell(self, py: Python<'_>) {
-        let value = match self.product.into_python(py, &self.live) {
+        let Self { ended, call_soon, settle } = self;
+        let value = match ended.into_python(py) {
             Ok(value) => value,
             Err(error) => error.into_value(py).into_bound(py).into_any(),
         };
-        // The loop may have been closed meanwhile; then nobody waits.
-        let _ = self.call_soon.call1(py, (self.settle, value));
+        // The loop may have been closed meanwhile; then nobody waits. What panics here must not end the thread.
+        let _ = caught(py, || call_soon.call1(py, (settle, value)));
     }
 }

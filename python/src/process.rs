@@ -73,7 +73,7 @@ impl Process {
 fn deliver(receiver: &Receiver<Delivery>) {
     while let Ok(first) = receiver.recv() {
         let ended = std::iter::once(first).chain(receiver.try_iter());
-        // What ends together is told together. An interpreter that is ending is told nothing any more.
+        // What ends together is told together. An interpreter that is ending keeps this thread in here, for good.
         let told = Python::try_attach(|py| ended.for_each(|delivery| delivery.tell(py)));
         if told.is_none() {
             return;

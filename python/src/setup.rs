@@ -19,18 +19,8 @@ pub(crate) fn read(written: &str, found: &Found, is_test: bool) -> Result<Checke
         .map_err(|_| Error::new(Code::Option, "the options are nested too deeply"))?;
     let surroundings = Surroundings { lift_documentation: is_test, ..surroundings(found) };
     let mut options = CheckerOptions::read(&written, surroundings)?;
-    options.engine.feeds.iter_mut().for_each(make_absolute);
+    options.engine.feeds.iter_mut().for_each(FeedOptions::make_absolute);
     Ok(options)
-}
-
-/// The working directory may be another when the files are read again.
-fn make_absolute(feeds: &mut FeedOptions) {
-    let own = feeds.files.iter_mut().map(|file| &mut file.path);
-    for path in feeds.directory.iter_mut().chain(own) {
-        if let Ok(absolute) = std::path::absolute(&*path) {
-            *path = absolute;
-        }
-    }
 }
 
 fn surroundings(found: &Found) -> Surroundings {

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::advice::for_python;
 use crate::convert::to_python;
 use crate::error::coded;
+use crate::guard::caught;
 
 pub(crate) fn code_named(name: &str) -> Option<Code> {
     Code::ALL.iter().copied().find(|code| code.as_str() == name)
@@ -42,8 +43,8 @@ pub(crate) fn advice(code: &str) -> &'static str {
 
 /// The network that stands for an address in logs: its /24 or /48; empty for text that is no address.
 #[pyfunction]
-pub(crate) fn network_of(text: &str) -> String {
-    Address::parse_from_framework(text).map(Address::network).unwrap_or_default()
+pub(crate) fn network_of(py: Python<'_>, text: &str) -> PyResult<String> {
+    caught(py, || Ok(Address::parse_from_framework(text).map(Address::network).unwrap_or_default()))
 }
 
 /// Raises the error for an option `key` that is none of the `known` ones.

@@ -1,3 +1,4 @@
+import asyncio
 import os
 
 import pytest
@@ -60,7 +61,17 @@ def checker(make):
 
 @pytest.fixture
 def make_async(options):
-    return lambda **more: AsyncRiskChecker(**{**options, **more})
+    """The same for event loops."""
+    made = []
+
+    def make_checker(**more):
+        checker = AsyncRiskChecker(**{**options, **more})
+        made.append(checker)
+        return checker
+
+    yield make_checker
+    for checker in made:
+        asyncio.run(checker.close())
 
 
 @pytest.fixture(scope="module")

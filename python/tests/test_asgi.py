@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Mount, Route
@@ -97,6 +98,81 @@ def test_hooks_answer_in_place_of_the_gate(gate):
     for nothing in (False, 0, "", {}, True):
         assert gate(on_block=lambda *_, nothing=nothing: nothing)(BAD).status_code == 403
     assert gate(on_challenge=lambda *_: PlainTextResponse("step"))(VPN).text == "step"
+
+
+class EmptyResponse(PlainTextResponse):
+    def __len__(self):
+        return 0
+
+
+class Unwritable:
+    def __repr__(self):
+        raise ValueError("it cannot be written")
+
+
+def test_what_cannot_answer_leaves_the_usual_answer(gate):
+    assert gate(on_block=lambda *_: EmptyResponse("empty", 418))(BAD).status_code == 418
+    for nonsense in (Unwritable(), PlainTextResponse, lambda: None, lambda *_: None):
+        assert gate(on_block=lambda *_, nonsense=nonsense: nonsense)(BAD).status_code == 403
+        assert gate(on_challenge=lambda *_, nonsense=nonsense: nonsense)(VPN).json()["require_mfa"] is True
+
+    async def breaks_off(_, __, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError):
+        gate(on_block=lambda *_: breaks_off)(BAD)
+
+
+def test_an_address_is_not_found_asynchronously(gate):
+    async def find(_):
+        return CLEAN
+
+    with pytest.raises(OptionError, match="`client_ip` must return a str, and not be asynchronous"):
+        gate(client_ip=find)
+    found = gate(client_ip=lambda scope: find(scope))(CLEAN)  # noqa: PLW0108
+    assert found.json()["ip_risk"]["failure"] == "ERR_IP_RISK_INVALID_ADDRESS"
+
+
+def test_mistakes_stop_the_deploy_where_the_gate_is_prepared(make_async):
+    checker = make_async()
+    for options in ({"polic": "login"}, {"thresholds": {"block": 101}}, {"paths": "/login"}, {"on_block": 1}):
+        with pytest.raises(OptionError):
+            RiskMiddleware.prepared(checker=checker, **options)
+    app = FastAPI()
+    app.add_middleware(RiskMiddleware.prepared(checker=checker, paths=["/login"], client_ip=lambda _: BAD))
+    app.get("/login")(lambda: "in")
+    app.get("/free")(lambda: "in")
+    client = TestClient(app)
+    assert (client.get("/login").status_code, client.get("/free").json()) == (403, "in")
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_gate_works_on_every_loop(make_async, backend):
+    guarded = RiskMiddleware(Starlette(routes=[Route("/login", show)]), checker=make_async())
+    answer = TestClient(guarded, client=(CLEAN, 50_000), backend=backend).get("/login").json()
+    assert (answer["ip_risk"]["score"], answer["ip_risk"]["failed_open"]) == (5, False)
+
+
+def test_a_loop_that_is_not_known_is_told_of_and_answered_by_the_failure_mode(make_async, caplog, monkeypatch):
+    monkeypatch.setattr(ip_risk._log, "_warned", set())
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def reached(*_):
+        sent.append("reached")
+
+    checker = make_async(logger=None)
+    for policy, ip in (("login", "9.9.9.21"), ("payment", "9.9.9.22")):
+        scope = {"type": "http", "path": "/", "headers": [], "client": (ip, 1)}
+        with pytest.raises(StopIteration):
+            RiskMiddleware(reached, checker=checker, policy=policy)(scope, None, send).send(None)
+    assert sent[0] == "reached"
+    assert sent[1]["status"] == 503
+    lines = [line for line in caplog.messages if "requests are not judged: no event loop of asyncio or trio" in line]
+    assert len(lines) == 1
 
 
 def test_a_request_may_be_skipped(gate):

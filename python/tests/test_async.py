@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+import trio
 
 from ip_risk import ArgumentError, AsyncRiskChecker, ClosedError, RiskChecker
 
@@ -201,6 +202,22 @@ def test_an_error_of_a_source_comes_after_the_decisions(make_async):
     asyncio.run(main())
 
 
+def test_a_source_that_says_it_was_cancelled_does_not_end_a_stream_as_if_it_were_over(make_async):
+    async def source():
+        yield BAD
+        raise asyncio.CancelledError
+
+    async def main():
+        seen = []
+        async with make_async() as checker:
+            with pytest.raises(RuntimeError, match="the source of addresses raised CancelledError"):
+                async for decision in checker.check_stream(source()):
+                    seen.append(decision["ip"])
+        assert seen == [BAD]
+
+    asyncio.run(main())
+
+
 LEFT = """
 import asyncio, sys
 from ip_risk import AsyncRiskChecker
@@ -230,3 +247,46 @@ def test_threads_and_loops_share_an_engine(make_async, make, api):
     asyncio.run(main())
     assert api.asked(BAD) == 1
     assert isinstance(make(), RiskChecker)
+
+
+def test_trio_is_an_event_loop_too(make_async, api):
+    async def main():
+        async with make_async() as checker:
+            assert [decision["score"] for decision in await checker.check_many([BAD, CLEAN])] == [80, 5]
+            with pytest.raises(ArgumentError, match="`check_stream` needs an event loop of asyncio"):
+                async for _ in checker.check_stream([BAD]):
+                    pass
+            api.latency(0.3)
+            with trio.move_on_after(0.05) as scope:
+                await checker.check("9.9.9.9")
+            assert scope.cancelled_caught
+            assert (await checker.check("9.9.9.9"))["source"] in ("api", "memory")
+
+    trio.run(main)
+
+
+def test_without_a_loop_there_is_a_clear_error(make_async):
+    with pytest.raises(ArgumentError, match=r"no event loop of asyncio or trio is running.*`RiskChecker` in a thread"):
+        make_async().check(BAD).send(None)
+
+
+def test_the_loop_goes_on_while_a_long_list_becomes_objects(make_async, monkeypatch):
+    async def main():
+        async with make_async() as checker:
+            delivered, deliver = 0, checker._judge.deliver
+
+            def count(*arguments):
+                nonlocal delivered
+                delivered += 1
+                return deliver(*arguments)
+
+            monkeypatch.setattr(checker._judge, "deliver", count)
+            listed = asyncio.ensure_future(checker.check_many(["127.0.0.1"] * 10_000))
+            before, most = 0, 0
+            while not listed.done():
+                await asyncio.sleep(0)
+                most, before = max(most, delivered - before), delivered
+            assert len(listed.result()) == delivered == 10_000
+            assert most < 1_000
+
+    asyncio.run(main())

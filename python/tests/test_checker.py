@@ -141,6 +141,10 @@ def test_an_item_that_is_no_text_is_named_by_its_place(checker):
         (lambda c: c.check(None), ArgumentError, "`ip` must be a str, not None"),
         (lambda c: c.check(b"1.1.1.1"), ArgumentError, "`ip` must be a str, not bytes"),
         (lambda c: c.peek(1), ArgumentError, "`ip` must be a str, not 1"),
+        (lambda c: c.check(BAD, policy=1), ArgumentError, "`policy` must be a str, not 1"),
+        (lambda c: c.peek(BAD, route=b"/"), ArgumentError, "`route` must be a str, not bytes"),
+        (lambda c: c.check_many([BAD], policy=1), ArgumentError, "`policy` must be a str, not 1"),
+        (lambda c: c.check_stream([BAD], route=1), ArgumentError, "`route` must be a str, not 1"),
         (lambda c: c.check(BAD, policy="pay"), UnknownPolicyError, "no policy is called `pay`; known are `login`"),
         (lambda c: c.check_many(BAD), ArgumentError, "one by one"),
         (lambda c: c.check_many(7), ArgumentError, "must be a list or another iterable of str, not 7"),
@@ -356,6 +360,32 @@ def test_failing_open_is_written_once_and_then_counted(make, caplog, api):
     assert "failure=ERR_IP_RISK_UPSTREAM_STATUS policy=login" in lines[0]
     checker.close()
     assert "ip-risk: failed open again count=2" in caplog.text
+
+
+COUNTED = """
+import os, sys
+from ip_risk import RiskChecker
+checker = RiskChecker(api_key="key", endpoint=sys.argv[1], deadline=0.2, connect_timeout=0.2, feeds=False)
+for number in range(3):
+    checker.check(f"8.8.7.{number}")
+if os.fork() == 0:
+    sys.exit()
+os.wait()
+"""
+
+
+def test_what_is_counted_is_written_at_the_end_by_the_process_that_counted(api):
+    api.fault(status=500)
+    ended = subprocess.run([sys.executable, "-c", COUNTED, api.url], capture_output=True, text=True, check=True)
+    assert ended.stderr.count("ip-risk: failed open again count=2") == 1
+    assert ended.stderr.count("ip-risk: failed open: ") == 1
+
+
+def test_who_has_no_key_is_told_where_nobody_has_set_logging_up():
+    script = "from ip_risk import RiskChecker; RiskChecker()"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stderr
+    assert "ip-risk: " in told
+    assert "IPGEO_API_KEY" in told
 
 
 def test_a_logger_that_fails_changes_no_decision(make):

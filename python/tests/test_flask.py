@@ -1,18 +1,23 @@
 """Gates for Flask."""
 
+import functools
 import logging
+import sys
+from pathlib import Path
 
+import httpx
 import pytest
 from flask import Blueprint, Flask, abort, g, jsonify
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import ip_risk._log
 from ip_risk import PASS, OptionError, RiskChecker, RiskGate, UnknownPolicyError, check_ip_risk
-from support.servers import serving
+from support.servers import free_port, running, serving
 
 BAD = "2.56.188.34"
 VPN = "37.120.202.92"
 CLEAN = "8.8.8.8"
+UWSGI = Path(sys.prefix) / "bin" / "uwsgi"
 
 
 def application(**options):
@@ -171,6 +176,63 @@ def test_a_hook_that_answers_nothing_or_fails_leaves_the_usual_answer(ask):
     assert ask(CLEAN, skip=lambda _: 1 / 0).json["ip_risk"]["reasons"] == ["below_thresholds"]
 
 
+class Hostile:
+    """An object as no hook should give it: whatever is asked of it fails."""
+
+    def fail(self, *_):
+        raise ValueError("it cannot be asked")
+
+    __str__ = __repr__ = __eq__ = __bool__ = __len__ = fail
+    __hash__ = None
+
+
+class HostileError(Exception):
+    __str__ = __repr__ = Hostile.fail
+
+
+def fail(*_):
+    raise HostileError
+
+
+@pytest.mark.parametrize("nonsense", [True, 0, 7, object(), Hostile(), (), (1, 2, 3, 4), [Hostile()], {1, 2}])
+def test_an_answer_that_is_none_leaves_the_usual_one(ask, nonsense):
+    assert ask(BAD, on_block=lambda *_: nonsense).status_code == 403
+    assert ask(VPN, on_challenge=lambda *_: nonsense).json["require_mfa"] is True
+    assert ask(CLEAN, on_decision=lambda *_: nonsense, skip=lambda _: nonsense if nonsense is not True else 1).json
+
+
+def test_what_a_hook_raises_need_not_be_writable(make, lines):
+    checker = make(logger=None)
+    for hooks in ({"on_block": fail}, {"on_decision": fail}, {"skip": fail}):
+        assert post(application(checker=checker, **hooks), BAD).status_code == 403
+    assert post(application(checker=checker, client_ip=fail), BAD).json["require_mfa"] is True
+    assert lines.text.count('error="HostileError: a value that cannot be written"') == 4
+
+
+def test_an_address_is_not_found_asynchronously(ask, make, lines):
+    async def find(_):
+        return CLEAN
+
+    class Finder:
+        async def __call__(self, _):
+            return CLEAN
+
+    for asynchronous in (find, functools.partial(find), Finder()):
+        with pytest.raises(OptionError, match="`client_ip` must return a str, and not be asynchronous"):
+            ask(None, client_ip=asynchronous)
+    answer = post(application(checker=make(logger=None), client_ip=lambda request: find(request)), None)  # noqa: PLW0108
+    assert answer.json["ip_risk"]["failure"] == "ERR_IP_RISK_INVALID_ADDRESS"
+    assert "`client_ip` must return a str, not something to wait for" in lines.text
+
+
+def test_a_request_that_matches_nothing_is_no_mistake_of_the_set_up(make, lines):
+    checker = make(logger=None, policies={"login": {"deny": [{"cidr": BAD, "routes": ["/login"]}]}})
+    app = Flask(__name__)
+    RiskGate(app, checker=checker, client_ip=lambda _: CLEAN)
+    assert app.test_client().get("/nothing").status_code == 404
+    assert "ERR_IP_RISK_ROUTE" not in lines.text
+
+
 def test_a_hook_may_hand_a_request_on(ask, api):
     assert ask(BAD, on_block=lambda *_: PASS).json["ip_risk"]["action"] == "block"
     api.fault(status=500)
@@ -288,3 +350,17 @@ def test_gunicorn_with_threads(api):
     with serving("gunicorn", "--threads", "8", "flask_app:health", env={"ENDPOINT": api.url}) as client:
         decision = client.get("/").json()
         assert (decision["provenance"], decision["reasons"]) == ("socket", ["special_use"])
+
+
+@pytest.mark.skipif(not UWSGI.exists(), reason="`pip install uwsgi` builds it, which takes minutes and a compiler")
+@pytest.mark.parametrize("words", [[], ["--enable-threads", "--threads=4"]])
+def test_uwsgi_that_forks_after_import(api, words):
+    port = free_port()
+    command = [str(UWSGI), f"--http-socket=127.0.0.1:{port}", "--master", "--processes=2", "--die-on-term"]
+    command += ["--module=flask_app:app", f"--virtualenv={sys.prefix}", *words]
+    with running(command, port, {"ENDPOINT": api.url}):
+        # One connection each: this server closes them.
+        login = lambda ip: httpx.post(f"http://127.0.0.1:{port}/api/login", headers={"X-Forwarded-For": ip}, timeout=20)  # noqa: E731
+        assert [login(BAD).status_code for _ in range(20)] == [403] * 20
+        welcome = login(CLEAN).json()
+        assert (welcome["step"], welcome["failed_open"]) == ("welcome", False)

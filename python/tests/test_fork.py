@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from ip_risk import ClosedError
+from ip_risk import ClosedError, RiskChecker
+from support.servers import redis_server
 
 BAD = "2.56.188.34"
 CLEAN = "8.8.8.8"
@@ -134,3 +135,33 @@ def test_pools_of_processes_work(checker):
     WORLD["checker"] = checker
     with multiprocessing.get_context("fork").Pool(3) as pool:
         assert pool.map(_check_in_worker, [BAD, CLEAN, BAD, CLEAN, "nonsense"] * 4) == [80, 5, 80, 5, 0] * 4
+
+
+def test_a_child_that_cannot_make_an_engine_answers_with_the_failure_mode_and_tries_again_later(options, tmp_path):
+    feed = tmp_path / "own.txt"
+    feed.write_text("9.9.9.0/24\n")
+    files = [{"path": str(feed), "flags": ["is_known_attacker"]}]
+    checker = RiskChecker(**{**options, "feeds": {"files": files}})
+
+    def ask():
+        feed.unlink()
+        first = checker.check(BAD), checker.check(BAD, policy="payment")
+        feed.write_text("9.9.9.0/24\n")
+        # Not every request tries.
+        assert checker.check(BAD)["failure"] == "ERR_IP_RISK_OPTION"
+        until = time.monotonic() + PATIENCE
+        while checker.check(BAD)["source"] == "none":
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        return [(decision["failure"], decision["action"]) for decision in first]
+
+    assert in_child(ask) == str([("ERR_IP_RISK_OPTION", "allow"), ("ERR_IP_RISK_OPTION", "hold")])
+    checker.close()
+
+
+def test_children_do_not_share_a_lease_of_the_budget(make, api, tmp_path):
+    with redis_server(tmp_path) as url:
+        checker = make(redis={"url": url, "timeout": 5}, budget={"per_day": 4, "reserved": 0})
+        for child in range(3):
+            in_child(lambda child=child: [checker.check(f"5.8.{child}.{number}")["source"] for number in range(6)])
+        assert len(api.requests()) == 4

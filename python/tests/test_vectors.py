@@ -125,7 +125,7 @@ def test_failures(world, api, case):
         if "answer" in case:
             decision = decide(world, api, case["answer"], policy=policy)
         else:
-            decision, _ = world._judge.native.failed(policy, case["code"])
+            decision, _ = world._judge.native.failed(policy, case["code"], is_request=False)
         assert (decision["failure"], decision["action"]) == (case["code"], action)
         assert (decision["failed_open"], decision["failed_closed"]) == (action == "allow", action == "hold")
 

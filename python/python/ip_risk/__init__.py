@@ -12,6 +12,7 @@ The answer is one word: ``allow``, ``log``, ``challenge``, ``block`` or ``hold``
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ip_risk import _errors
@@ -77,12 +78,14 @@ __all__ = [
     "RequestDecision",
     "RiskChecker",
     "RiskCheckerOptions",
-    "RiskGate",
     "RiskMiddleware",
     "Stats",
     "UnknownPolicyError",
-    "check_ip_risk",
 ]
+
+if find_spec("flask") is not None:
+    # `from ip_risk import *` would look for them.
+    __all__ += ["RiskGate", "check_ip_risk"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 from ip_risk._async_stream import stream
-from ip_risk._judge import Judge, check_text, checked_texts, ended, refuse_one_text
-from ip_risk._native import Pending
+from ip_risk._judge import Judge, check_text, checked_texts, refuse_one_text
+from ip_risk._loops import ended, turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class AsyncRiskChecker:
-    """Does what ``RiskChecker`` does, for ``asyncio`` and loops that stand in for it, such as uvloop.
+    """Does what ``RiskChecker`` does, for ``asyncio``, loops that stand in for it, such as uvloop, and trio.
 
     Belongs to no loop: it may be made before one runs, and used on several. Shares its engine with every checker of
     the process that has the same options.
@@ -37,21 +37,23 @@ class AsyncRiskChecker:
     async def check(self, ip: str, *, policy: str | None = None, route: str | None = None) -> Decision:
         """Score one address and decide, as ``RiskChecker.check``. Cancelling gives up waiting."""
         check_text(ip)
-        asked = self._judge.ask(ip, policy, route)
-        told = await ended(asked) if isinstance(asked, Pending) else asked
-        return self._judge.deliver(told, ip, policy, route)
+        return self._judge.deliver(await self._judge.check_later(ip, policy, route), ip, policy, route)
 
     def peek(self, ip: str, *, policy: str | None = None, route: str | None = None) -> Decision | None:
         """Return the decision when nobody needs to be asked, else ``None``. Counts and logs nothing."""
         check_text(ip)
-        return self._judge.native.peek(ip, policy or "login", route)
+        return self._judge.peek(ip, policy, route)
 
     async def check_many(
         self, ips: Iterable[str], *, policy: str | None = None, route: str | None = None
     ) -> list[Decision]:
         """Score up to 50,000 addresses, in their order. When it is cancelled, no further address is asked about."""
-        pending = self._judge.ask_many(checked_texts(ips), policy, route)
-        return self._judge.deliver_many(await ended(pending), policy, route)
+        decisions = await ended(self._judge.ask_many(checked_texts(ips), policy, route))
+        made: list[Decision] = []
+        for part in self._judge.deliver_many(decisions, policy, route):
+            made += part
+            await turn()
+        return made
 
     def check_stream(
         self,
@@ -63,10 +65,10 @@ class AsyncRiskChecker:
         """Score any number of addresses, in their order and in bounded memory.
 
         As ``RiskChecker.check_stream``. An asynchronous source that is slow gets its decisions without waiting for
-        more addresses.
+        more addresses. Needs ``asyncio``.
         """
         refuse_one_text(ips, (Iterable, AsyncIterable))
-        self._judge.require_open(policy)
+        self._judge.require_open(policy, route)
         return stream(self._judge, ips, policy, route)
 
     async def invalidate(self, ip: str | None = None) -> None:

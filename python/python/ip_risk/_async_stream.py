@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from ip_risk._judge import ended
+from ip_risk._loops import ended, require_asyncio
 from ip_risk._stream import BATCH, LONGEST_WAIT, MOST_BATCHES, not_text
 
 if TYPE_CHECKING:
+    from ip_risk import _native
     from ip_risk._judge import Judge
     from ip_risk._types import Decision
 
@@ -19,15 +20,17 @@ async def stream(
     judge: Judge, ips: Iterable[str] | AsyncIterable[str], policy: str | None, route: str | None
 ) -> AsyncGenerator[Decision, None]:
     """Hand addresses over in batches, and read on while these are under way."""
-    batches: deque[asyncio.Future[list[Decision]]] = deque()
+    require_asyncio("`check_stream` needs an event loop of asyncio")
+    batches: deque[asyncio.Future[_native.Decisions]] = deque()
     reader = _Reader(ips)
     try:
         while True:
             if len(batches) < MOST_BATCHES and (texts := reader.take()):
                 batches.append(asyncio.ensure_future(ended(judge.ask_many(texts, policy, route))))
             elif batches and batches[0].done():
-                for decision in judge.deliver_many(batches.popleft().result(), policy, route):
-                    yield decision
+                for part in judge.deliver_many(batches.popleft().result(), policy, route):
+                    for decision in part:
+                        yield decision
             elif batches or not reader.is_over:
                 await asyncio.wait([*reader.waits(), *list(batches)[:1]], return_when=asyncio.FIRST_COMPLETED)
             else:
@@ -54,6 +57,7 @@ class _Reader:
         self._due: asyncio.Future[None] = self._loop.create_future()
         """Ends when what was read has waited for others long enough."""
         self._is_drained = False
+        self._is_closing = False
         self.failure: Exception | None = None
         """What the source failed with, after what it gave."""
 
@@ -92,6 +96,12 @@ class _Reader:
             self._is_drained = True
         except Exception as error:  # noqa: BLE001 - it is raised after the decisions
             self._is_drained, self.failure = True, error
+        except asyncio.CancelledError as error:
+            if self._is_closing:
+                raise
+            # Passed on as it is, it would end the one who reads the stream without a word.
+            self._is_drained, self.failure = True, RuntimeError("the source of addresses raised CancelledError")
+            self.failure.__cause__ = error
 
     def _add(self, text: object) -> None:
         if not isinstance(text, str):
@@ -103,6 +113,7 @@ class _Reader:
 
     async def close(self) -> None:
         """Stop reading, and end the source where it is a generator."""
+        self._is_closing = True
         if self._timer is not None:
             self._timer.cancel()
         if self._reading is not None and not self._reading.done():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from ip_risk._judge import Judge, check_text, checked_texts, refuse_one_text
-from ip_risk._native import Pending
 from ip_risk._stream import stream
 
 if TYPE_CHECKING:
@@ -48,19 +47,17 @@ class RiskChecker:
         Raises only for mistakes of the caller: ``ArgumentError``, ``UnknownPolicyError``, ``ClosedError``.
         """
         check_text(ip)
-        asked = self._judge.ask(ip, policy, route)
-        told = asked.wait() if isinstance(asked, Pending) else asked
-        return self._judge.deliver(told, ip, policy, route)
+        return self._judge.deliver(self._judge.check(ip, policy, route), ip, policy, route)
 
     def peek(self, ip: str, *, policy: str | None = None, route: str | None = None) -> Decision | None:
         """Return the decision when nobody needs to be asked, else ``None``. Counts and logs nothing."""
         check_text(ip)
-        return self._judge.native.peek(ip, policy or "login", route)
+        return self._judge.peek(ip, policy, route)
 
     def check_many(self, ips: Iterable[str], *, policy: str | None = None, route: str | None = None) -> list[Decision]:
         """Score up to 50,000 addresses, in their order. What fails for one of them stands in its decision."""
-        pending = self._judge.ask_many(checked_texts(ips), policy, route)
-        return self._judge.deliver_many(pending.wait(), policy, route)
+        decisions = self._judge.ask_many(checked_texts(ips), policy, route).wait()
+        return [decision for part in self._judge.deliver_many(decisions, policy, route) for decision in part]
 
     def check_stream(
         self, ips: Iterable[str], *, policy: str | None = None, route: str | None = None
@@ -72,7 +69,7 @@ class RiskChecker:
         decisions about what it gave before, and so does ``ClosedError`` when the checker closes meanwhile.
         """
         refuse_one_text(ips)
-        self._judge.require_open(policy)
+        self._judge.require_open(policy, route)
         return stream(self._judge, ips, policy, route)
 
     def invalidate(self, ip: str | None = None) -> None:

@@ -72,9 +72,17 @@ def option(message: str) -> IpRiskError:
     return coded("ERR_IP_RISK_OPTION", message)
 
 
+def written(value: object) -> str:
+    """Write a value whose class may be anybody's."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - what is said of it must not fail
+        return "a value that cannot be written"
+
+
 def shown(value: object) -> str:
-    """Write a value for a message: short, on one line."""
+    """Write a value for a message: short, on one line. Only those of plain classes can write themselves safely."""
     most = 60
-    is_plain = isinstance(value, (str, int, float, type(None)))
+    is_plain = type(value) in (str, int, float, bool, type(None))
     text = repr(value) if is_plain else type(value).__name__
     return text if len(text) <= most else f"{text[:most]}..."

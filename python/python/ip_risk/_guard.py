@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import json
-from copy import copy
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, cast
 
 from ip_risk import _native
 from ip_risk._async_checker import AsyncRiskChecker
 from ip_risk._checker import RiskChecker
-from ip_risk._errors import option, shown
-from ip_risk._judge import DEFAULT_POLICY, Told, ended
-from ip_risk._options import refuse_unknown, to_json
+from ip_risk._errors import ClosedError, option, shown
+from ip_risk._judge import DEFAULT_POLICY, Told
+from ip_risk._options import refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -128,19 +129,20 @@ class Guard:
             _check(options, key, "a function", callable)
         for key in _TEXT_KEYS:
             _check(options, key, "a str", lambda value: isinstance(value, str))
+        _refuse_async(options.get("client_ip"))
         _check(options, "block_unverified", "True or False", lambda value: isinstance(value, bool))
         self._options = options
         self.judge = _judge_of(options.get("checker"), shared)
         self.policy = self._policy()
         self.judge.native.require_usable(self.policy)
-        # Kept, because judging may fail as a whole, such as in a process that was forked since.
-        self._fallback = self.judge.failed(self.policy, RuntimeError())
+        # Kept, because it may not be there to be asked later, such as in a process that was forked since.
+        self._skipped = self.judge.native.skipped("", self.policy, is_counted=False)
         self._routes = frozenset(self.judge.native.routes(self.policy))
 
     def _policy(self) -> str:
         base: str = self._options.get("policy", DEFAULT_POLICY)
         own = {key: self._options[key] for key in _POLICY_KEYS if key in self._options}
-        return self.judge.native.add_policy(base, to_json(own)) if own else base
+        return self.judge.add_policy(base, own) if own else base
 
     def hook(self, name: str) -> Callable[..., Any] | None:
         """Return code of the application, if there is any."""
@@ -156,11 +158,10 @@ class Guard:
         if find is None:
             return usual or ""
         try:
-            text = find(request)
+            return _text(find(request))
         except Exception as error:  # noqa: BLE001 - the decision must not need it
             self.failed("client_ip", error)
             return ""
-        return text if isinstance(text, str) else ""
 
     def facts(self, *, is_peer: bool, is_forwarded: bool, trusts_everyone: bool = False) -> int:
         """Say in the core's bits what the request shows."""
@@ -187,25 +188,21 @@ class Guard:
     def ask(self, text: str, facts: int, route: str | None) -> Told:
         """Ask, and wait. A gate answers whatever happens."""
         try:
-            asked = self.judge.ask(text, self.policy, route, facts)
-            return asked.wait() if isinstance(asked, _native.Pending) else asked
+            return self.judge.check(text, self.policy, route, facts)
         except Exception as error:  # noqa: BLE001 - see above
-            return self._failed(error)
+            return self._failure_mode(error)
 
     async def ask_later(self, text: str, facts: int, route: str | None) -> Told:
         """Do the same without holding the event loop up."""
         try:
-            asked = self.judge.ask(text, self.policy, route, facts)
-            return await ended(asked) if isinstance(asked, _native.Pending) else asked
+            return await self.judge.check_later(text, self.policy, route, facts)
         except Exception as error:  # noqa: BLE001 - see above
-            return self._failed(error)
+            return self._failure_mode(error)
 
-    def _failed(self, error: Exception) -> Told:
-        try:
-            return self.judge.failed(self.policy, error)
-        except Exception:  # noqa: BLE001 - what it needs may be what has failed
-            decision, warning = self._fallback
-            return copy(decision), warning
+    def _failure_mode(self, error: Exception) -> Told:
+        if not isinstance(error, ClosedError):
+            self.judge.log.not_judged(error)
+        return self.judge.failed(self.policy, error, is_request=True)
 
     def decided(self, told: Told, text: str, route: str | None) -> RequestDecision:
         """Write a decision down, and return it."""
@@ -213,7 +210,12 @@ class Guard:
 
     def skipped(self, text: str) -> RequestDecision:
         """Decide about a request that the application lets through unjudged."""
-        return self.decided(self.judge.native.skipped(text, self.policy), text, None)
+        try:
+            told = self.judge.native.skipped(text, self.policy, is_counted=True)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.judge.log.not_judged(error)
+            told = deepcopy(self._skipped)
+        return self.decided(told, text, None)
 
     def fields(self, decision: RequestDecision, before: Mapping[str, Any]) -> dict[str, Any]:
         """Return what handlers read. A gate never takes back what another one found."""
@@ -236,6 +238,19 @@ def hook_for(decision: RequestDecision) -> tuple[Action, str | None]:
 def _check(options: Mapping[str, Any], key: str, expected: str, holds: Callable[[Any], bool]) -> None:
     if key in options and not holds(options[key]):
         raise option(f"`{key}` must be {expected}, not {shown(options[key])}")
+
+
+def _refuse_async(find: Any) -> None:
+    if inspect.iscoroutinefunction(find) or inspect.iscoroutinefunction(getattr(find, "__call__", None)):  # noqa: B004
+        raise option("`client_ip` must return a str, and not be asynchronous; look up beforehand what it needs")
+
+
+def _text(found: object) -> str:
+    if inspect.isawaitable(found):
+        if inspect.iscoroutine(found):
+            found.close()  # so that Python does not complain that nobody awaited it
+        raise TypeError("`client_ip` must return a str, not something to wait for")
+    return found if isinstance(found, str) else ""
 
 
 def _judge_of(checker: object, shared: Callable[[], Judge]) -> Judge:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from copy import deepcopy
 from typing import Any, Literal, cast
 
 from ip_risk import _native
-from ip_risk._errors import IpRiskError, argument, shown
+from ip_risk._errors import ArgumentError, ClosedError, IpRiskError, UnknownPolicyError, argument, shown
 from ip_risk._log import Log, Logger, LoggerOptions
+from ip_risk._loops import ended
 from ip_risk._options import to_json
 from ip_risk._surroundings import read_surroundings
 from ip_risk._types import Decision
 
 MOST_ADDRESSES = _native.vocabulary()["most_addresses"]
 DEFAULT_POLICY = "login"
+_AT_ONCE = 256
+"""How many decisions of a list are made into objects without letting others run."""
+
+_MISTAKES = (ArgumentError, ClosedError, UnknownPolicyError)
+"""What a check raises; everything else is answered by the failure mode."""
 
 Told = tuple[Decision, "str | None"]
 """A decision, and the code of a mistake in the set-up that it shows."""
@@ -33,47 +39,89 @@ class Judge:
     ) -> None:
         self.log = Log(logger)
         self.native = _native.Checker(to_json(options), read_surroundings(), is_test)
+        self._kept = {policy: self._failure_mode(policy) for policy in self.native.policies()}
+        """What policies answer when even that cannot be asked, as where a process was forked and makes no engine."""
         for code, message in self.native.notices():
             self.log.noticed(code, message)
 
-    def ask(self, text: str, policy: str | None, route: str | None, facts: int = 0) -> Told | _native.Pending:
-        """Ask about an address; ``facts`` is not 0 where a request brings it."""
-        return self.native.judge(text, DEFAULT_POLICY if policy is None else policy, route, facts)
+    def add_policy(self, base: str, written: Mapping[str, Any]) -> str:
+        """Add a policy that is written at one route, and return its name."""
+        policy = self.native.add_policy(base, to_json(written))
+        self._kept[policy] = self._failure_mode(policy)
+        return policy
+
+    def _failure_mode(self, policy: str) -> Decision:
+        return self.native.failed(policy, "ERR_IP_RISK_INTERNAL", is_request=False)[0]
+
+    def check(self, text: str, policy: str | None, route: str | None, facts: int = 0) -> Told:
+        """Ask about an address, and wait; ``facts`` is not 0 where a request brings it."""
+        try:
+            asked = self.native.judge(text, *named(policy, route), facts)
+            return asked.wait() if isinstance(asked, _native.Pending) else asked
+        except _MISTAKES:
+            raise
+        except IpRiskError as error:
+            return self.failed(policy, error, is_request=facts != 0)
+
+    async def check_later(self, text: str, policy: str | None, route: str | None, facts: int = 0) -> Told:
+        """Do the same without holding the event loop up."""
+        try:
+            asked = self.native.judge(text, *named(policy, route), facts)
+            return await ended(asked) if isinstance(asked, _native.Pending) else asked
+        except _MISTAKES:
+            raise
+        except IpRiskError as error:
+            return self.failed(policy, error, is_request=facts != 0)
+
+    def peek(self, text: str, policy: str | None, route: str | None) -> Decision | None:
+        """Say what is known here."""
+        return self.native.peek(text, *named(policy, route))
 
     def ask_many(self, texts: list[str], policy: str | None, route: str | None) -> _native.Pending:
         """Ask about a list."""
-        return self.native.judge_many(texts, DEFAULT_POLICY if policy is None else policy, route)
+        return self.native.judge_many(texts, *named(policy, route))
 
     def deliver(self, told: Told, text: str, policy: str | None, route: str | None) -> Decision:
         """Write down what is worth it, and return the decision."""
         decision, warning = told
         if warning is not None:
             self.log.warn_once(warning)
-        if decision["would_be"] != "allow" or decision["failed_open"]:
-            self._write(decision, text, policy, route)
-        if decision["degraded"] or decision["source"] == "api":
-            self._tell_news()
+        # The decision must not need what its lines need.
+        with suppress(IpRiskError):
+            if decision["would_be"] != "allow" or decision["failed_open"]:
+                self._write(decision, text, policy, route)
+            if decision["degraded"] or decision["source"] == "api":
+                self._tell_news()
         return decision
 
-    def deliver_many(self, decisions: list[Decision], policy: str | None, route: str | None) -> list[Decision]:
-        """Do the same with the decisions of a list."""
-        for decision in decisions:
-            self.deliver((decision, None), decision["ip"] or "", policy, route)
-        return decisions
+    def deliver_many(
+        self, decisions: _native.Decisions, policy: str | None, route: str | None
+    ) -> Iterator[list[Decision]]:
+        """Do the same with the decisions of a list, some at a time, so that others come to their turn in between."""
+        while part := decisions.take(_AT_ONCE):
+            for decision in part:
+                self.deliver((decision, None), decision["ip"] or "", policy, route)
+            yield part
 
-    def require_open(self, policy: str | None) -> None:
+    def require_open(self, policy: str | None, route: str | None) -> None:
         """Raise for a checker that is closed, and for a policy that does not exist."""
-        self.native.peek("", DEFAULT_POLICY if policy is None else policy, None)
+        self.peek("", policy, route)
 
-    def failed(self, policy: str, error: BaseException) -> Told:
+    def failed(self, policy: str | None, error: BaseException, *, is_request: bool) -> Told:
         """Give the policy's failure mode, when judging itself failed."""
         code = error.code if isinstance(error, IpRiskError) else "ERR_IP_RISK_INTERNAL"
-        return self.native.failed(policy, code)
+        policy = DEFAULT_POLICY if policy is None else policy
+        try:
+            return self.native.failed(policy, code, is_request)
+        except IpRiskError:
+            decision: dict[str, Any] = {**deepcopy(self._kept[policy]), "failure": code}
+            if is_request:
+                decision["provenance"] = "application"
+            return cast("Decision", decision), None
 
     def _write(self, decision: Decision, text: str, policy: str | None, route: str | None) -> None:
         is_denied = decision["source"] == "list" and decision["would_be"] != "allow"
-        named = DEFAULT_POLICY if policy is None else policy
-        entry = self.native.describe_entry(text, named, route) if is_denied else None
+        entry = self.native.describe_entry(text, *named(policy, route)) if is_denied else None
         self.log.decided(decision, entry)
 
     def _tell_news(self) -> None:
@@ -89,25 +137,14 @@ class Judge:
             self.log.budget_used(event)
 
 
-async def ended(pending: _native.Pending) -> Any:
-    """Wait on the loop that is running for something that is under way."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-    pending.deliver(loop.call_soon_threadsafe, functools.partial(_settle, future))
-    try:
-        return await future
-    except asyncio.CancelledError:
-        pending.stop()
-        raise
-
-
-def _settle(future: asyncio.Future[Any], value: Any) -> None:
-    if future.done():
-        return
-    if isinstance(value, BaseException):
-        future.set_exception(value)
-    else:
-        future.set_result(value)
+def named(policy: object, route: object) -> tuple[str, str | None]:
+    """Return the policy and the route that are meant, or raise for what is no name."""
+    policy = DEFAULT_POLICY if policy is None else policy
+    if not isinstance(policy, str):
+        raise argument(f"`policy` must be a str, not {shown(policy)}")
+    if not (route is None or isinstance(route, str)):
+        raise argument(f"`route` must be a str, not {shown(route)}")
+    return policy, route
 
 
 def check_text(ip: object) -> None:

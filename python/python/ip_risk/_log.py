@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, cast
+from weakref import WeakSet
 
 from ip_risk import _native
-from ip_risk._errors import option, shown
+from ip_risk._errors import option, shown, written
 from ip_risk._options import refuse_unknown
 
 if TYPE_CHECKING:
@@ -24,6 +27,24 @@ _LOGGED = frozenset({"challenge", "block", "hold"})
 
 _warned: set[str] = set()
 """Mistakes in the set-up are told once in a process."""
+
+
+_logs: WeakSet[Log] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for log in list(_logs):
+        log.close()
+
+
+def _forget_all() -> None:
+    for log in list(_logs):
+        log.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 class Logger(Protocol):
@@ -49,6 +70,7 @@ class Log:
         self._last_failure: str | None = None
         self._count_from = 0.0
         self._broken_until = 0.0
+        _logs.add(self)
 
     @property
     def is_silent(self) -> bool:
@@ -70,9 +92,13 @@ class Log:
             _warned.add(code)
 
     def noticed(self, code: str | None, message: str) -> None:
-        """Write what is worth a line at the start, once."""
-        level, details = (logging.INFO, {}) if code is None else (logging.WARNING, {"code": code})
-        if message not in _warned and self._write(level, message, details):
+        """Write what is worth a line at the start, once.
+
+        As a warning even where nothing is wrong: less is not shown where nobody has set ``logging`` up, and that there
+        is no key is what a newcomer must see.
+        """
+        details = {} if code is None else {"code": code}
+        if message not in _warned and self._write(logging.WARNING, message, details):
             _warned.add(message)
 
     def outage(self, outage: Outage) -> None:
@@ -95,12 +121,24 @@ class Log:
     def hook_failed(self, hook: str, error: BaseException) -> None:
         """Write what code of the application raised."""
         code = "ERR_IP_RISK_HOOK"
-        details = {"code": code, "hook": hook, "error": f"{type(error).__name__}: {error}"}
+        details = {"code": code, "hook": hook, "error": f"{type(error).__name__}: {written(error)}"}
         self._write(logging.ERROR, _native.advice(code), details)
+
+    def not_judged(self, error: BaseException) -> None:
+        """Write why requests cannot be judged as a whole, once for each reason."""
+        details = {"code": getattr(error, "code", "ERR_IP_RISK_INTERNAL")}
+        reason = written(error)
+        if reason not in _warned and self._write(logging.ERROR, f"requests are not judged: {reason}", details):
+            _warned.add(reason)
 
     def close(self) -> None:
         """Write what is still counted."""
         self._write_count()
+
+    def forget(self) -> None:
+        """Forget what is counted: in a process that was forked it is the other one's to write."""
+        self._failed_open = 0
+        self._count_from = 0.0
 
     def _write_decision(self, decision: Decision, entry: str | None) -> None:
         details: dict[str, Any] = {
@@ -163,7 +201,7 @@ def _line(message: str, details: Mapping[str, Any]) -> str:
 
 def _value(value: object) -> str:
     """Write a value on one line and in plain characters, so that nothing in it can pass for another line."""
-    text = str(value)
+    text = written(value)
     is_plain = text.isascii() and text.isprintable() and " " not in text
     return text if is_plain else json.dumps(text)
 

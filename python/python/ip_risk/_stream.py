@@ -40,7 +40,8 @@ def stream(judge: Judge, ips: Iterable[str], policy: str | None, route: str | No
             # A slow source is asked for more when there is nothing left to give.
             most = 0 if reader.is_slow or reader.is_over else MOST_BATCHES - 1
             while len(batches) > most:
-                yield from judge.deliver_many(batches.popleft().wait(), policy, route)
+                for part in judge.deliver_many(batches.popleft().wait(), policy, route):
+                    yield from part
         if reader.failure is not None:
             raise reader.failure
     finally:

@@ -8,7 +8,8 @@ import ipaddress
 import os
 import sys
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from typing import TYPE_CHECKING, Any, cast
+from copy import copy
+from typing import TYPE_CHECKING, Any
 
 from ip_risk._async_checker import AsyncRiskChecker
 from ip_risk._errors import option, shown
@@ -43,6 +44,8 @@ class RiskMiddleware:
     application, such as a response of Starlette.
 
     ``paths`` are those to be judged, exactly as they are routed; without it all are.
+
+    Frameworks make their middleware with the first request; ``RiskMiddleware.prepared(...)`` checks options at once.
     """
 
     def __init__(
@@ -53,31 +56,63 @@ class RiskMiddleware:
         self._guard = Guard(options, _shared)
         self._trusts_everyone = _server_trusts_everyone()
 
+    @classmethod
+    def prepared(
+        cls, *, paths: Collection[str] | None = None, **options: Unpack[GuardOptions]
+    ) -> Callable[[Application], RiskMiddleware]:
+        """Check the options and make the checker now, for ``app.add_middleware(RiskMiddleware.prepared(...))``.
+
+        A mistake then stops the deploy, and not each request.
+        """
+        gate = cls(_nobody, paths=paths, **options)
+
+        def middleware(app: Application) -> RiskMiddleware:
+            made = copy(gate)
+            made._app = app  # noqa: SLF001 - it is of this class
+            return made
+
+        return middleware
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         is_request = scope["type"] in ("http", "websocket")
         if is_request and (self._paths is None or _path(scope) in self._paths):
-            answer = await self._judge(scope)
-            await (answer or self._app)(scope, receive, send)
+            await self._judge(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _judge(self, scope: Scope) -> Application | None:
+    async def _judge(self, scope: Scope, receive: Receive, send: Send) -> None:
         decision = await self._decide(scope)
         action, hook = hook_for(decision)
         state: dict[str, Any] = scope.setdefault("state", {})
         state.update(self._guard.fields(decision, state))
         await self._call("on_decision", decision, scope)
-        if hook is None:
-            return None
-        answer = await self._call(hook, decision, scope)
-        if answer is PASS:
-            return None
-        if callable(answer):
-            return cast("Application", answer)
-        if answer is not None:
-            self._guard.failed(hook, TypeError(f"returned {answer!r}, which is no ASGI application"))
-        return functools.partial(_refuse, ANSWERS[action]) if action in ANSWERS else None
+        answer = None if hook is None else await self._call(hook, decision, scope)
+        if hook is not None and answer is not None and answer is not PASS:
+            has_answered = await self._answer(hook, answer, scope, receive, send)
+        else:
+            has_answered = False
+        if not has_answered and action in ANSWERS and answer is not PASS:
+            await _refuse(ANSWERS[action], scope, send)
+        elif not has_answered:
+            await self._app(scope, receive, send)
+
+    async def _answer(self, hook: str, answer: Any, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Let what a hook returned answer, and say whether it did. What fails before that leaves the usual answer."""
+        has_answered = False
+
+        async def note(message: MutableMapping[str, Any]) -> None:
+            nonlocal has_answered
+            has_answered = True
+            await send(message)
+
+        try:
+            await answer(scope, receive, note)
+        except Exception as error:
+            if has_answered:
+                raise
+            self._guard.failed(hook, error)
+        return has_answered
 
     async def _decide(self, scope: Scope) -> RequestDecision:
         guard = self._guard
@@ -109,6 +144,10 @@ class RiskMiddleware:
         except Exception as error:  # noqa: BLE001 - see above
             self._guard.failed(name, error)
             return None
+
+
+async def _nobody(*_: Any) -> None:
+    """Stand in for the application, which is not there yet."""
 
 
 def _path(scope: Scope) -> str:
@@ -162,7 +201,7 @@ def _server_trusts_everyone() -> bool:
     return any(part.strip(" \"'") in _EVERYONE for value in values for part in value.split(","))
 
 
-async def _refuse(answer: Answer, scope: Scope, _: Receive, send: Send) -> None:
+async def _refuse(answer: Answer, scope: Scope, send: Send) -> None:
     status, headers, body = answer
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})

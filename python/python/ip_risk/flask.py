@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from flask import Response, current_app, g, request
@@ -59,7 +59,7 @@ class RiskGate:
         self._call("on_decision", decision, request)
         if hook is None:
             return None
-        answer = self._call(hook, decision, request)
+        answer = self._call(hook, decision, request, is_answer=True)
         if answer is PASS:
             return None
         if answer is None and action in ANSWERS:
@@ -73,7 +73,8 @@ class RiskGate:
         if self._call("skip", request) is True:
             return guard.skipped(text)
         rule = request.url_rule
-        route = guard.route(rule.rule if rule is not None else None)
+        # Where nothing matched, no policy names it either.
+        route = guard.route(rule.rule if rule is not None else "")
         return guard.decided(guard.ask(text, self._facts(), route), text, route)
 
     def _facts(self) -> int:
@@ -85,20 +86,30 @@ class RiskGate:
             is_forwarded=any(key in environ for key in _FORWARDED_KEYS),
         )
 
-    def _call(self, name: str, *arguments: Any) -> Any:
-        """Call code of the application. What it raises is reported; ``abort()`` is an answer."""
+    def _call(self, name: str, *arguments: Any, is_answer: bool = False) -> Any:
+        """Call code of the application. What it raises is reported, and the decision stands.
+
+        What answers is made a response here, so that one that cannot be made leaves the usual answer standing, and
+        ``abort()`` is an answer.
+        """
         hook = self._guard.hook(name)
         if hook is None:
             return None
         try:
-            return current_app.ensure_sync(hook)(*arguments)
-        except HTTPException as answer:
-            if name in ("on_block", "on_challenge", "on_hold"):
-                return answer.get_response()
-            self._guard.failed(name, answer)
-        except Exception as error:  # noqa: BLE001 - the decision stands
+            result = _result(current_app.ensure_sync(hook), arguments, is_answer=is_answer)
+            return result if not is_answer or result is None or result is PASS else current_app.make_response(result)
+        except Exception as error:  # noqa: BLE001 - see above
             self._guard.failed(name, error)
-        return None
+            return None
+
+
+def _result(hook: Callable[..., Any], arguments: Sequence[Any], *, is_answer: bool) -> Any:
+    try:
+        return hook(*arguments)
+    except HTTPException as answer:
+        if is_answer:
+            return answer.get_response()
+        raise
 
 
 @overload

@@ -8,7 +8,7 @@ from ip_risk import AsyncRiskChecker, RiskMiddleware
 
 checker = AsyncRiskChecker(endpoint=os.environ["ENDPOINT"], api_key="test-key", deadline=20, connect_timeout=20)
 app = FastAPI()
-app.add_middleware(RiskMiddleware, checker=checker, paths=["/login", "/socket"])
+app.add_middleware(RiskMiddleware.prepared(checker=checker, paths=["/login", "/socket"]))
 
 
 @app.post("/login")

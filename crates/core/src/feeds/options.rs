@@ -40,6 +40,18 @@ pub struct FeedOptions {
     pub prescreen: bool,
 }
 
+impl FeedOptions {
+    /// Makes every path that users write absolute: the working directory may be another when the files are read again.
+    pub fn make_absolute(&mut self) {
+        let own = self.files.iter_mut().map(|file| &mut file.path);
+        for path in self.directory.iter_mut().chain(own) {
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute;
+            }
+        }
+    }
+}
+
 /// A file of the user's own.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FeedFile {
