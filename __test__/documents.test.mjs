@@ -108,6 +108,7 @@ describe('the snippets', () => {
     'README.md': blocks,
     'index.d.ts': examples,
     'lib/testing.d.ts': readExamples('lib/testing.d.ts', read('lib/testing.d.ts')),
+    'lib/resilient.d.ts': readExamples('lib/resilient.d.ts', read('lib/resilient.d.ts')),
   }
   const ends = []
   let project, complaints, env

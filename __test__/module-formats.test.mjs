@@ -6,6 +6,7 @@ import { makeConsumer } from './support/consumer.mjs'
 /** What each entry exports, sorted. */
 const EXPORTS = {
   'ip-risk': ['RiskChecker', '__napiBindingTarget', 'riskMiddleware'],
+  'ip-risk/resilient': ['RiskChecker', '__napiBindingTarget', 'riskMiddleware'],
   'ip-risk/testing': ['CARDS', 'FAULT_CARDS', 'MockApi', 'createTestChecker', 'startMockApi'],
 }
 
@@ -128,6 +129,7 @@ describe('exports', () => {
     'ip-risk/lib/checker.js',
     'ip-risk/lib/native.js',
     'ip-risk/lib/testing.js',
+    'ip-risk/lib/without-addon.js',
     'ip-risk/index.js',
     'ip-risk/index.d.ts',
     'ip-risk/testing.js',
@@ -157,7 +159,7 @@ describe('exports', () => {
       const manifest = require('ip-risk/package.json')
       console.log(manifest.name, Object.keys(manifest.exports).join())
     `
-    await assertRuns('manifest.cjs', text, 'ip-risk .,./testing,./package.json\n')
+    await assertRuns('manifest.cjs', text, 'ip-risk .,./testing,./resilient,./package.json\n')
   })
 })
 

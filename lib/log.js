@@ -73,6 +73,16 @@ function adviceFor(code) {
   return advice[codes.indexOf(code)] ?? ''
 }
 
+/**
+ * How loud a notice at the start is.
+ *
+ * @param {ErrorCode | null} code
+ */
+function levelOf(code) {
+  if (code === null) return 'info'
+  return code === 'ERR_IP_RISK_NATIVE' ? 'error' : 'warn'
+}
+
 /** Writes lines about decisions. Never throws: a logger that does is reported and left alone for a minute. */
 class Log {
   #logger
@@ -119,9 +129,9 @@ class Log {
   noticed(notices) {
     for (const { code, message } of notices) {
       if (this.#logger === undefined || warned.has(message)) continue
-      const wasWritten =
-        code === null ? this.#write('info', {}, message) : this.#write('warn', { code }, message)
-      if (wasWritten) warned.add(message)
+      // A process warning has said it on the console.
+      if (code === 'ERR_IP_RISK_NATIVE' && this.#logger === consoleLogger) continue
+      if (this.#write(levelOf(code), code === null ? {} : { code }, message)) warned.add(message)
     }
   }
 

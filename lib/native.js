@@ -31,6 +31,7 @@
  *
  * @typedef {object} Native
  * @property {unknown} __napiBindingTarget
+ * @property {Error} [loadFailure] why this is not the addon but `lib/without-addon.js`
  * @property {new (setup: string) => NativeChecker} RiskChecker
  * @property {() => string} vocabulary
  * @property {(path: string, key: string, known: string[]) => never} refuseOption
@@ -60,4 +61,7 @@ function load() {
   }
 }
 
-module.exports = load()
+/** @type {Native} */
+const native = require('./without-addon.js').loadOrStandIn(load)
+
+module.exports = native

@@ -818,6 +818,9 @@ export type RiskMiddleware = (request: any, response: any, next: (error?: unknow
  * `new RiskChecker()`, and never during a request. Without a key a policy that closes is such a mistake, unless
  * `feeds: { primary: true }` is written (`ERR_IP_RISK_NO_SOURCE`).
  *
+ * Where the native part cannot be loaded, `ip-risk` itself throws `ERR_IP_RISK_NATIVE`. What `ip-risk/resilient` exports
+ * under this name then answers the policy's failure mode, so that the application starts.
+ *
  * @example
  * ```ts
  * import express from 'express'
