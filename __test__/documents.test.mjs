@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { REFERENCE, errorReference } from '../scripts/error-codes.mjs'
 import { makeDatabase } from './support/mmdb.mjs'
 import {
   CARDS,
@@ -38,6 +39,11 @@ const DOCUMENTS = [
   'SECURITY.md',
   'CHANGELOG.md',
   'ATTRIBUTION.md',
+  'MAINTENANCE.md',
+  'UPGRADING.md',
+  'examples/README.md',
+  'llms.txt',
+  REFERENCE,
 ]
 const readme = read('README.md')
 const declarations = read('index.d.ts')
@@ -464,6 +470,10 @@ function assertTestExists(path, title) {
 function titlesIn(text) {
   return text.match(/^ *(?:test|describe|onEachExpress)\([`'"].*$/gm) ?? []
 }
+
+test('the reference of error codes is what the core and the addon say', () => {
+  assert.equal(read(REFERENCE), errorReference(), 'run `node scripts/error-codes.mjs`')
+})
 
 test('installing the package runs nothing and brings nothing along', () => {
   const { scripts, dependencies = {}, optionalDependencies = {} } = JSON.parse(read('package.json'))

@@ -58,3 +58,8 @@ def test_an_extension_that_cannot_be_loaded_is_explained():
     script = "import sys; sys.modules['ip_risk._native'] = None; import ip_risk"
     failed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "NativeError: the native part of ip-risk cannot be loaded" in failed.stderr
+
+
+def test_the_check_of_a_release_loads_it_and_decides():
+    script = ROOT / "scripts" / "check_load.py"
+    assert subprocess.check_output([sys.executable, str(script)], text=True).startswith("ip_risk decides on ")
