@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { makeConsumer } from './support/consumer.mjs'
+import { OUTPUT, PROGRAM, importsFor } from './support/login-program.mjs'
 
 /** What each entry exports, sorted. */
 const EXPORTS = {
@@ -9,35 +10,6 @@ const EXPORTS = {
   'ip-risk/resilient': ['RiskChecker', '__napiBindingTarget', 'riskMiddleware'],
   'ip-risk/testing': ['CARDS', 'FAULT_CARDS', 'MockApi', 'createTestChecker', 'startMockApi'],
 }
-
-/** A login behind a gate, whatever way `express`, `riskMiddleware` and `createTestChecker` came in. */
-const PROGRAM = `
-async function main() {
-  const { checker, close } = await createTestChecker()
-  const app = express()
-  app.set('trust proxy', 'loopback')
-  app.post('/login', riskMiddleware({ checker }), (req, res) => {
-    res.json({ score: req.ipRisk.score, mfa: req.requireMfa })
-  })
-  const server = app.listen(0, '127.0.0.1', async () => {
-    const url = 'http://127.0.0.1:' + server.address().port + '/login'
-    for (const from of ['192.0.2.0', '192.0.2.45', '192.0.2.80']) {
-      const response = await fetch(url, { method: 'POST', headers: { 'x-forwarded-for': from } })
-      console.log(response.status, await response.text())
-    }
-    server.close()
-    server.closeAllConnections()
-    await close()
-  })
-}
-main()
-`
-const OUTPUT = [
-  '200 {"score":0,"mfa":false}',
-  '200 {"score":45,"mfa":true}',
-  '403 {"error":"Request blocked"}',
-  '',
-].join('\n')
 
 let consumer
 before(() => (consumer = makeConsumer()))
@@ -51,23 +23,9 @@ async function assertRuns(name, text, output = OUTPUT) {
 
 for (const framework of ['express', 'express4']) {
   describe(`JavaScript with ${framework}`, () => {
-    test('CommonJS', async () => {
-      const imports = `
-        const express = require('${framework}')
-        const { riskMiddleware } = require('ip-risk')
-        const { createTestChecker } = require('ip-risk/testing')
-      `
-      await assertRuns('app.cjs', imports + PROGRAM)
-    })
+    test('CommonJS', () => assertRuns('app.cjs', importsFor(framework).cjs + PROGRAM))
 
-    test('an ES module with named imports', async () => {
-      const imports = `
-        import express from '${framework}'
-        import { riskMiddleware } from 'ip-risk'
-        import { createTestChecker } from 'ip-risk/testing'
-      `
-      await assertRuns('app.mjs', imports + PROGRAM)
-    })
+    test('an ES module with named imports', () => assertRuns('app.mjs', importsFor(framework).mjs + PROGRAM))
 
     test('an ES module with default imports', async () => {
       const imports = `

@@ -1,5 +1,7 @@
 'use strict'
 
+const { isOutdated, toLoadFailure } = require('./load-failure.js')
+
 /**
  * Loads the addon, and says what to do when it cannot be loaded.
  *
@@ -44,20 +46,11 @@
 
 /** @returns {Native} */
 function load() {
+  if (isOutdated()) throw toLoadFailure()
   try {
     return /** @type {any} */ (require('../index.js'))
   } catch (cause) {
-    const { platform, arch, version } = process
-    const noAddons = process.execArgv
-      .concat(process.env.NODE_OPTIONS ?? '')
-      .join(' ')
-      .includes('--no-addons')
-    const advice = noAddons
-      ? 'Node.js was started with `--no-addons`, which forbids native code; start it without'
-      : 'install again on this machine without `--omit=optional` and `--ignore-platform`, or build from source with ' +
-        '`npm run build`'
-    const message = `the native part of ip-risk cannot be loaded on ${platform} ${arch}, Node.js ${version}: ${advice}`
-    throw Object.assign(new Error(message, { cause }), { code: 'ERR_IP_RISK_NATIVE' })
+    throw toLoadFailure(cause)
   }
 }
 

@@ -5,9 +5,11 @@
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { installWithNpm, startPacked } from './installed.mjs'
 import { testPython } from './python.mjs'
+import { testRelease } from './release.mjs'
 import { buildAddon, installDependencies } from './setup.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -16,10 +18,16 @@ const READ_BY_CHECKERS =
   /^(IPGEO_API_KEY|REDIS_URL|IP_RISK_FEEDS|IP_RISK_MODE|HTTPS_PROXY|NO_PROXY|NODE_EXTRA_CA_CERTS)$/i
 const GENERATED = ['index.js', 'index.d.ts']
 
+/** What is tested as it is published: packed, and installed into an empty directory. */
+const TESTED_INSTALLED = ['lifecycle.test.mjs', 'module-formats.test.mjs']
+
 /** Runs a command and ends with its exit code when it fails. */
 function run(title, command, ...words) {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !READ_BY_CHECKERS.test(name)))
-  start({ cwd: root, env }, title, command, words)
+  start({ cwd: root, env: cleanEnvironment() }, title, command, words)
+}
+
+function cleanEnvironment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !READ_BY_CHECKERS.test(name)))
 }
 
 /** The same in the directory of the Python face, whose tests look after their environment themselves: pip may need it. */
@@ -73,11 +81,30 @@ const parts = {
     run('javascript: lints and format', 'npm', 'run', '--silent', 'lint')
     run('javascript: types', 'npm', 'run', '--silent', 'types')
   },
-  node(files = testFiles()) {
-    run('javascript: tests', process.execPath, '--test', '--test-reporter=spec', ...files)
+  async node() {
+    testWithNode(testFiles().filter((file) => !TESTED_INSTALLED.includes(basename(file))))
+    await testInstalled()
   },
   python: () => testPython(runInPython),
-  release: () => testPython(runInPython, { isRelease: true }),
+  async release() {
+    await testRelease()
+    testPython(runInPython, { isRelease: true })
+  },
+}
+
+function testWithNode(files) {
+  run('javascript: tests', process.execPath, '--test', '--test-reporter=spec', ...files)
+}
+
+async function testInstalled() {
+  const { registry } = await startPacked()
+  const project = await installWithNpm(registry.url)
+  process.on('exit', project.remove)
+  registry.close()
+  const env = { ...cleanEnvironment(), IP_RISK_INSTALLED: project.directory }
+  const files = TESTED_INSTALLED.map((name) => join(root, '__test__', name))
+  const words = ['--test', '--test-reporter=spec', ...files]
+  start({ cwd: root, env }, 'javascript: tests of what npm installs', process.execPath, words)
 }
 
 const [wanted] = process.argv.slice(2)
@@ -86,12 +113,12 @@ if (wanted === undefined) {
   parts.rust()
   buildAndCompare()
   parts.lint()
-  parts.node()
+  await parts.node()
   parts.python()
 } else if (Object.hasOwn(parts, wanted)) {
   buildAddon()
-  parts[wanted]()
+  await parts[wanted]()
 } else {
   buildAddon()
-  parts.node([wanted])
+  testWithNode([wanted])
 }

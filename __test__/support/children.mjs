@@ -1,8 +1,6 @@
 /** Runs scripts in a Node.js process of their own. */
 import { spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+import { USER } from './where.mjs'
 
 /**
  * Runs a CommonJS script; `require('ip-risk')` works in it, and `process.argv.slice(1)` holds `args`.
@@ -11,7 +9,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export function runScript(script, { args = [], env = {}, flags = [], timeoutMs = 15_000 } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...flags, '-e', script, '--', ...args], {
-      cwd: ROOT,
+      cwd: USER,
       env: { ...process.env, ...env },
       timeout: timeoutMs,
       killSignal: 'SIGKILL',

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { PACKAGE } from './where.mjs'
 
-const BIN = fileURLToPath(new URL('../../bin/ip-risk.js', import.meta.url))
+const BIN = join(PACKAGE, 'bin', 'ip-risk.js')
 /** Named by the user's environment, they would change what is tested. */
 const UNSET = [
   'ALL_PROXY',

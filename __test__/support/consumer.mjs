@@ -4,9 +4,8 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { CHECKOUT, PACKAGE, USER } from './where.mjs'
 
-const checkout = fileURLToPath(new URL('../..', import.meta.url))
 const LINKED = ['express', 'express4', '@types']
 /** What surrounds this process must not reach the one that is tested. */
 const SETTINGS = [
@@ -27,8 +26,8 @@ export function makeConsumer({ linked = LINKED } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'ip-risk-consumer-'))
   const modules = join(directory, 'node_modules')
   mkdirSync(modules)
-  symlinkSync(checkout, join(modules, 'ip-risk'), 'dir')
-  for (const name of linked) symlinkSync(join(checkout, 'node_modules', name), join(modules, name), 'dir')
+  symlinkSync(PACKAGE, join(modules, 'ip-risk'), 'dir')
+  for (const name of linked) symlinkSync(join(USER, 'node_modules', name), join(modules, name), 'dir')
 
   const write = (name, text) => {
     const path = join(directory, name)
@@ -49,7 +48,7 @@ export function makeConsumer({ linked = LINKED } = {}) {
     },
     /** Runs the TypeScript compiler of this checkout in the project. */
     compile: (args) =>
-      runNode([join(checkout, 'node_modules/typescript/bin/tsc'), ...args], { cwd: directory }),
+      runNode([join(CHECKOUT, 'node_modules/typescript/bin/tsc'), ...args], { cwd: directory }),
   }
 }
 

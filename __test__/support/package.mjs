@@ -1,5 +1,7 @@
 /** The public entries, found the way users find them: by name, through `exports` of package.json. */
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { USER } from './where.mjs'
 
 /** What a checker reads around it; tests that need one of these set it themselves. */
 export const SURROUNDINGS = [
@@ -15,7 +17,7 @@ export const SURROUNDINGS = [
 ]
 for (const name of SURROUNDINGS) delete process.env[name]
 
-const require = createRequire(import.meta.url)
+const require = createRequire(join(USER, 'package.json'))
 
 export const { RiskChecker, riskMiddleware } = require('ip-risk')
 export const { CARDS, FAULT_CARDS, MockApi, createTestChecker, startMockApi } = require('ip-risk/testing')
