@@ -165,17 +165,42 @@ async function assertSaysWhatIsMissing(project, command, words, pattern) {
   assert.match(stdout, pattern, stderr)
 }
 
-/** A login in a worker thread. */
-async function assertWorks(project, command, words) {
-  project.write('worker.mjs', WORKER)
-  const { code, stdout, stderr } = await project.run(command, [...words, 'worker.mjs'])
-  assert.deepEqual({ code, stdout }, { code: 0, stdout: OUTPUT }, `in a worker: ${stdout}${stderr}`)
+/** A login in a worker thread, and worker threads that are ended in the middle of look-ups. */
+async function assertWorkers(project, command, words) {
+  for (const [name, text, expected] of [
+    ['worker.mjs', WORKER, OUTPUT],
+    ['terminate.mjs', TERMINATE, 'ended 20\n'],
+  ]) {
+    project.write(name, text)
+    const { code, stdout, stderr } = await project.run(command, [...words, name])
+    assert.deepEqual({ code, stdout }, { code: 0, stdout: expected }, `${name}: ${stdout}${stderr}`)
+  }
 }
 
 const LOAD = `try { require('ip-risk'); console.log('loaded') } catch ({ code, message }) { console.log(code, message) }`
 const WORKER = `
 import { Worker } from 'node:worker_threads'
 new Worker(new URL('express.mjs', import.meta.url))
+`
+const TERMINATE = `
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { startMockApi } from 'ip-risk/testing'
+const api = await startMockApi()
+api.fault({ kind: 'hang' })
+const script = \`
+  const { RiskChecker } = require('ip-risk')
+  const checker = new RiskChecker({ apiKey: 'any', endpoint: '\${api.url}', logger: false })
+  for (let last = 0; last < 20; last++) checker.check('11.0.0.' + last)
+  require('node:worker_threads').parentPort.postMessage('ready')\`
+let ended = 0
+for (; ended < 20; ended++) {
+  const worker = new Worker(script, { eval: true })
+  await once(worker, 'message')
+  await worker.terminate()
+}
+console.log('ended', ended)
+process.exit()
 `
 const MISSING = 'the package `ip-risk-linux-x64-gnu` is not installed; remove '
 
@@ -184,7 +209,7 @@ function otherRuntime(title, tool, words) {
   return installedBy(title, () => [tool(), ['install']], {
     runner: () => [tool(), words],
     async also(project) {
-      await assertWorks(project, tool(), words)
+      await assertWorkers(project, tool(), words)
       if (title.startsWith('Deno')) {
         const few = ['run', '--allow-read', '--allow-env', '--allow-sys']
         await assertSaysWhatIsMissing(project, tool(), few, new RegExp(`with glibc.*${title}: .*--allow-ffi`))
