@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::advice::for_python;
 use crate::convert::{seconds, to_python};
 use crate::decision;
-use crate::error::{closed, coded, internal};
+use crate::error::{closed, coded};
 use crate::guard::{caught, caught_or};
 use crate::live::{Added, Live};
 use crate::owned::Owned;
@@ -81,6 +81,7 @@ impl Checker {
     }
 
     fn make(&self, py: Python<'_>) -> Result<Arc<Live>, Error> {
+        self.put_off();
         let added = locked(&self.added).clone();
         let process = Process::current(py);
         let live = py.detach(|| Live::new(process, &self.options, &added, self.has_test_clock));
@@ -92,6 +93,13 @@ impl Checker {
         let live = live.map(Arc::new);
         *made = Owned::new(live.clone().map_err(|error| (SystemClock.now(), error)));
         live
+    }
+
+    /// Leaves others the error that is known, for as long as one tries again.
+    fn put_off(&self) {
+        if let Some(Err((at, _))) = locked(&self.made).get_mut() {
+            *at = SystemClock.now();
+        }
     }
 
     fn open(&self, py: Python<'_>) -> PyResult<Arc<Live>> {
@@ -257,29 +265,20 @@ impl Checker {
         })
     }
 
-    /// Refuses everything from now on, and ends when what is under way has ended. Nothing where it was closed before.
+    /// Refuses everything from now on, and ends when what is under way has ended, also for who closes it again. Nothing
+    /// where there is nothing to wait for.
     fn close(&self, py: Python<'_>) -> PyResult<Option<Pending>> {
-        if self.is_closed.swap(true, Ordering::Relaxed) {
-            return Ok(None);
-        }
+        self.is_closed.store(true, Ordering::Relaxed);
         // There is nothing to end in a process that never used it.
         let Some(Ok(live)) = locked(&self.made).get().cloned() else { return Ok(None) };
         caught(py, || {
-            live.closing.cancel();
-            live.under_way.close();
-            let (checker, under_way) = (Arc::clone(&live.checker), live.under_way.clone());
+            let ending = Arc::clone(&live);
             let end = async move {
-                under_way.wait().await;
-                checker.close().await;
+                ending.end().await;
                 Product::Nothing
             };
             Pending::start(py, &live, Instead::Error, CancellationToken::new(), end).map(Some)
         })
-    }
-
-    /// Whether it is closed.
-    fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Relaxed)
     }
 
     /// Counts since the checker was made in this process.
@@ -324,8 +323,7 @@ impl Checker {
     fn add_policy(&self, py: Python<'_>, base: &str, written: &str) -> PyResult<String> {
         caught(py, || {
             let live = self.open(py)?;
-            let written: Value =
-                serde_json::from_str(written).map_err(|_| internal(py, "the policy did not arrive whole"))?;
+            let written = setup::parse(written).map_err(|error| coded(py, &error))?;
             let id = live.checker.add_policy(base, &written).map_err(|error| coded(py, &error))?;
             locked(&self.added).push((base.to_owned(), written));
             Ok(live.words(id).name.clone())

@@ -8,6 +8,7 @@ use ip_risk_core::engine::{Engine, Handle};
 use ip_risk_core::error::{Code, Error};
 use ip_risk_core::options::{CheckerOptions, EngineOptions};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +35,7 @@ pub(crate) struct Live {
     /// Ends lists when the checker closes.
     pub(crate) closing: CancellationToken,
     pub(crate) clock: Option<Arc<TestClock>>,
+    has_ended: OnceCell<()>,
     /// By the number of the policy.
     words: Mutex<Vec<Arc<PolicyWords>>>,
 }
@@ -61,8 +63,20 @@ impl Live {
             under_way: TaskTracker::new(),
             closing: CancellationToken::new(),
             clock,
+            has_ended: OnceCell::new(),
             words: Mutex::default(),
         })
+    }
+
+    /// Ends lists, waits for what is under way, and gives the engine up. Who comes second waits for the first.
+    pub(crate) async fn end(&self) {
+        let end = || async {
+            self.closing.cancel();
+            self.under_way.close();
+            self.under_way.wait().await;
+            self.checker.close().await;
+        };
+        self.has_ended.get_or_init(end).await;
     }
 
     pub(crate) fn words(&self, policy: PolicyId) -> Arc<PolicyWords> {

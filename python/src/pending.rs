@@ -168,18 +168,16 @@ impl Pending {
     /// Waits, without holding the interpreter's lock. A signal handler that raises, as that of Ctrl-C does, ends the wait.
     fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         caught(py, || {
-            let mut task = self.take(py)?;
-            loop {
-                let joined =
-                    py.detach(|| task.runtime.block_on(async { timeout(PATIENCE, &mut task.join).await }));
-                match joined {
-                    Ok(joined) => {
-                        let Task { live, instead, .. } = task;
-                        return Ended { joined, live, instead }.into_python(py);
-                    }
-                    Err(_) => py.check_signals().inspect_err(|_| self.stop())?,
+            // A handler of signals may fork: in the child, there is nobody to wait for.
+            let mut task = Owned::new(self.take(py)?);
+            while let Some(Task { join, runtime, live, instead }) = task.get_mut() {
+                let joined = py.detach(|| runtime.block_on(async { timeout(PATIENCE, join).await }));
+                if let Ok(joined) = joined {
+                    return Ended { joined, live: Arc::clone(live), instead: *instead }.into_python(py);
                 }
+                py.check_signals().inspect_err(|_| self.stop())?;
             }
+            Err(elsewhere(py))
         })
     }
 
@@ -224,12 +222,15 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     pub(crate) fn tell(self, py: Python<'_>) {
-        let Self { ended, call_soon, settle } = self;
-        let value = match ended.into_python(py) {
-            Ok(value) => value,
-            Err(error) => error.into_value(py).into_bound(py).into_any(),
-        };
-        // The loop may have been closed meanwhile; then nobody waits. What panics here must not end the thread.
-        let _ = caught(py, || call_soon.call1(py, (settle, value)));
+        // What panics here must not end the thread.
+        let _ = caught(py, || {
+            let Self { ended, call_soon, settle } = self;
+            let value = match ended.into_python(py) {
+                Ok(value) => value,
+                Err(error) => error.into_value(py).into_bound(py).into_any(),
+            };
+            // The loop may have been closed meanwhile; then nobody waits.
+            call_soon.call1(py, (settle, value)).map(drop)
+        });
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use ip_risk_core::engine::Registry;
 use pyo3::Python;
@@ -26,7 +26,7 @@ static CURRENT: Mutex<Option<Owned<&'static Process>>> = Mutex::new(None);
 pub(crate) struct Process {
     pub(crate) engines: Registry,
     runtime: OnceLock<Runtime>,
-    deliveries: OnceLock<Sender<Delivery>>,
+    deliveries: Mutex<Option<(JoinHandle<()>, Sender<Delivery>)>>,
 }
 
 impl Process {
@@ -39,7 +39,7 @@ impl Process {
         let process: &'static Self = Box::leak(Box::new(Self {
             engines: Registry::new(),
             runtime: OnceLock::new(),
-            deliveries: OnceLock::new(),
+            deliveries: Mutex::default(),
         }));
         *current = Some(Owned::new(process));
         process
@@ -61,12 +61,17 @@ impl Process {
     /// Where to send what an event loop waits for. A thread of its own tells the loops: it has to wait for the
     /// interpreter, and sockets must not wait with it.
     pub(crate) fn deliveries(&self) -> io::Result<Sender<Delivery>> {
-        if let Some(deliveries) = self.deliveries.get() {
-            return Ok(deliveries.clone());
+        let mut deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+        // It ends with its interpreter, and otherwise only by a defect.
+        let running = deliveries.as_ref().filter(|(thread, _)| !thread.is_finished());
+        if let Some((_, sender)) = running {
+            return Ok(sender.clone());
         }
         let (sender, receiver) = channel();
-        thread::Builder::new().name("ip-risk-deliver".to_owned()).spawn(move || deliver(&receiver))?;
-        Ok(self.deliveries.get_or_init(|| sender).clone())
+        let thread =
+            thread::Builder::new().name("ip-risk-deliver".to_owned()).spawn(move || deliver(&receiver))?;
+        *deliveries = Some((thread, sender.clone()));
+        Ok(sender)
     }
 }
 

@@ -15,12 +15,19 @@ pub(crate) type Found = HashMap<String, String>;
 /// The options, written as JSON, with what surrounds the process. `is_test` lifts the documentation addresses, which the
 /// core only allows with a stand-in of the provider.
 pub(crate) fn read(written: &str, found: &Found, is_test: bool) -> Result<CheckerOptions, Error> {
-    let written: Value = serde_json::from_str(written)
-        .map_err(|_| Error::new(Code::Option, "the options are nested too deeply"))?;
+    let written = parse(written)?;
     let surroundings = Surroundings { lift_documentation: is_test, ..surroundings(found) };
     let mut options = CheckerOptions::read(&written, surroundings)?;
     options.engine.feeds.iter_mut().for_each(FeedOptions::make_absolute);
     Ok(options)
+}
+
+/// Options that are written as JSON.
+pub(crate) fn parse(written: &str) -> Result<Value, Error> {
+    // What can be wrong with JSON that Python wrote.
+    let unreadable = "the options cannot be read; look for text that UTF-8 cannot hold, for a number of more than 300 \
+                      digits, or for more than 100 levels";
+    serde_json::from_str(written).map_err(|_| Error::new(Code::Option, unreadable))
 }
 
 fn surroundings(found: &Found) -> Surroundings {

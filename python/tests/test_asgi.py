@@ -80,6 +80,23 @@ def test_only_the_paths_that_are_named_are_judged(gate):
             gate(paths=paths)
 
 
+@pytest.mark.filterwarnings("ignore:The `root_path` parameter is deprecated")
+def test_a_path_is_judged_as_it_came_and_as_it_is_routed(gate, make_async):
+    def application(root_path):
+        app = FastAPI(root_path=root_path)
+        app.get("/login")(lambda: "in")
+        app.get("/free")(lambda: "in")
+        return app
+
+    for paths in (["/login"], ["/api/login"]):
+        ask = gate(application("/api"), paths=paths)
+        assert (ask(BAD, "/api/login").status_code, ask(BAD, "/api/free").status_code) == (403, 200)
+    # What the server is told.
+    guarded = RiskMiddleware(application(""), checker=make_async(), paths=["/api/login"])
+    client = TestClient(guarded, client=(BAD, 1), root_path="/api")
+    assert (client.get("/api/login").status_code, client.get("/api/free").status_code) == (403, 200)
+
+
 def test_a_path_that_is_named_is_the_route_of_entries(gate):
     deny = [{"cidr": CLEAN, "routes": ["/login"]}]
     assert gate(deny=deny, paths=["/login"])(CLEAN).status_code == 403

@@ -8,8 +8,11 @@ import time
 
 import pytest
 import trio
+import uvloop
 
+import ip_risk._log
 from ip_risk import ArgumentError, AsyncRiskChecker, ClosedError, RiskChecker
+from support.servers import wait_until
 
 BAD = "2.56.188.34"
 CLEAN = "8.8.8.8"
@@ -263,6 +266,111 @@ def test_trio_is_an_event_loop_too(make_async, api):
             assert (await checker.check("9.9.9.9"))["source"] in ("api", "memory")
 
     trio.run(main)
+
+
+def test_every_trio_that_somebody_imported_leaves_asyncio_alone(make_async, monkeypatch):
+    async def main():
+        async with make_async() as checker:
+            return await checker.check(BAD)
+
+    # Which older ones do not have.
+    monkeypatch.delattr(trio.lowlevel, "in_trio_task", raising=False)
+    assert asyncio.run(main())["failure"] is None
+    assert trio.run(main)["failure"] is None
+    # As where another package imports it at this moment.
+    monkeypatch.delattr(trio, "lowlevel")
+    assert asyncio.run(main())["failure"] is None
+
+
+def test_asyncio_and_trio_may_share_a_thread(make_async):
+    checker = make_async()
+
+    async def in_trio():
+        return await checker.check(BAD), asyncio.run(in_asyncio())
+
+    async def in_asyncio():
+        return await checker.check(CLEAN)
+
+    async def host():
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        trio.lowlevel.start_guest_run(
+            guest, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=done.set_result
+        )
+        return await checker.check("9.9.9.31"), (await done).unwrap()
+
+    async def guest():
+        return await checker.check("9.9.9.32")
+
+    for decisions in (trio.run(in_trio), asyncio.run(host())):
+        assert [decision["failure"] for decision in decisions] == [None, None]
+
+
+def hold_up():
+    """Hold the loop up for longer than one waits for a look-up of half a second."""
+    time.sleep(1.7)
+
+
+# Loops differ in what they do first after that: timers, or what other threads told them.
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_an_answer_that_waited_for_a_loop_that_was_held_up_counts(make_async, run):
+    async def main():
+        async with make_async(deadline=0.5) as checker:
+            checked = asyncio.ensure_future(checker.check(BAD))
+            await asyncio.sleep(0)
+            hold_up()
+            assert (await checked)["source"] == "api"
+
+    run(main())
+
+
+@pytest.mark.parametrize("chance", [0, 0.9])
+def test_an_answer_that_waited_for_trio_counts(make_async, monkeypatch, chance):
+    async def main():
+        async with make_async(deadline=0.5) as checker, trio.open_nursery() as nursery:
+
+            async def check():
+                assert (await checker.check(BAD))["source"] == "api"
+
+            nursery.start_soon(check)
+            for _ in range(2):
+                await trio.lowlevel.checkpoint()
+            # By which it orders what can run.
+            monkeypatch.setattr(trio._core._run._r, "random", lambda: chance)
+            hold_up()
+
+    trio.run(main)
+
+
+def test_what_is_wrong_with_waiting_is_answered_by_the_failure_mode(make_async, monkeypatch, caplog):
+    async def main():
+        async with make_async(logger=None) as checker:
+            monkeypatch.setattr(asyncio.get_running_loop(), "create_future", lambda: 1 / 0)
+            decision = await checker.check(BAD)
+            monkeypatch.undo()
+            return decision
+
+    monkeypatch.setattr(ip_risk._log, "_warned", set())
+    decision = asyncio.run(main())
+    assert (decision["failure"], decision["failed_open"]) == ("ERR_IP_RISK_INTERNAL", True)
+    assert "requests are not judged: division by zero" in caplog.text
+
+
+def test_a_close_that_was_given_up_is_taken_up_again(make_async, api):
+    async def main():
+        checker = make_async()
+        api.latency(1)
+        checked = asyncio.ensure_future(checker.check(BAD))
+        await asyncio.sleep(0)
+        wait_until(lambda: api.asked(BAD), "it is asked")
+        began = time.monotonic()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(checker.close(), 0.05)
+        await checker.close()
+        assert time.monotonic() - began > 0.5
+        assert (await checked)["score"] == 80
+
+    asyncio.run(main())
 
 
 def test_without_a_loop_there_is_a_clear_error(make_async):

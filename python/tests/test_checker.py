@@ -180,6 +180,8 @@ def test_exceptions_are_also_of_the_kinds_that_python_has():
         ({"cache": {"max_entries": 1.5}}, "`cache.max_entries` must be a whole number"),
         ({"policies": {"a": {"thresholds": {"blok": 1}}}}, "`policies.a.thresholds.blok` is not an option"),
         ({"policies": {"a": {"rules": [{"id": "x", "when": {"is_vpn": True}}]}}}, "`at_least` or `at_most`"),
+        ({"deadline": 10**400}, "look for text that UTF-8 cannot hold, for a number of more than 300 digits"),
+        ({"endpoint": "\ud800"}, "look for text that UTF-8 cannot hold"),
         ({"redis": {"url": "redis://a", "timeout": 9}}, "`redis.timeout` must be at most a quarter of `deadline`"),
         ({"logger": 1}, "`logger` must be"),
         ({"logger": {"address": "full"}}, "`logger.address` is not an option; did you mean `addresses`?"),
@@ -209,6 +211,12 @@ def test_the_environment_is_read_when_the_checker_is_made(monkeypatch, api):
     with RiskChecker(endpoint=api.url, deadline=20, logger=False) as checker:
         decision = checker.check(BAD)
     assert (decision["action"], decision["would_be"], decision["mode"]) == ("allow", "block", "log-only")
+
+
+def test_a_variable_that_is_no_text_is_named(monkeypatch):
+    monkeypatch.setenv("REDIS_URL", "redis://\udcff")
+    with pytest.raises(OptionError, match=r"^the environment variable `REDIS_URL` is no text in UTF-8; set it again$"):
+        RiskChecker()
 
 
 def test_the_package_alone_recognises_clouds():
@@ -429,6 +437,20 @@ def test_ctrl_c_interrupts_a_wait(api, call):
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "interrupted True\n"
         assert process.wait(20) == 0
+
+
+def test_what_a_handler_of_signals_raises_ends_a_wait(checker, api):
+    def limit(*_):
+        raise TimeoutError("the job took too long")
+
+    api.latency(1)
+    before = signal.signal(signal.SIGALRM, limit)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(TimeoutError, match="the job took too long"):
+            checker.check(BAD)
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_importing_starts_no_thread():

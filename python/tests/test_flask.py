@@ -2,8 +2,9 @@
 
 import functools
 import logging
+import os
+import shutil
 import sys
-from pathlib import Path
 
 import httpx
 import pytest
@@ -11,13 +12,13 @@ from flask import Blueprint, Flask, abort, g, jsonify
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import ip_risk._log
-from ip_risk import PASS, OptionError, RiskChecker, RiskGate, UnknownPolicyError, check_ip_risk
+from ip_risk import PASS, ArgumentError, OptionError, RiskChecker, RiskGate, UnknownPolicyError, check_ip_risk
 from support.servers import free_port, running, serving
 
 BAD = "2.56.188.34"
 VPN = "37.120.202.92"
 CLEAN = "8.8.8.8"
-UWSGI = Path(sys.prefix) / "bin" / "uwsgi"
+UWSGI = os.environ.get("UWSGI") or shutil.which("uwsgi")
 
 
 def application(**options):
@@ -319,6 +320,11 @@ def test_mistakes_stop_the_deploy(make):
         check_ip_risk(checker=RiskChecker(logger=False), policy="payment")
 
 
+def test_options_are_given_by_name():
+    with pytest.raises(ArgumentError, match="takes options by name, as `policy='payment'`, and not 'login' alone"):
+        check_ip_risk("login")
+
+
 def test_a_closed_checker_answers_with_the_failure_mode(make):
     checker = make()
     app, closing = application(checker=checker), application(checker=checker, policy="payment")
@@ -352,11 +358,11 @@ def test_gunicorn_with_threads(api):
         assert (decision["provenance"], decision["reasons"]) == ("socket", ["special_use"])
 
 
-@pytest.mark.skipif(not UWSGI.exists(), reason="`pip install uwsgi` builds it, which takes minutes and a compiler")
+@pytest.mark.skipif(UWSGI is None, reason="`UWSGI` names no uwsgi of this Python, and none is on `PATH`")
 @pytest.mark.parametrize("words", [[], ["--enable-threads", "--threads=4"]])
 def test_uwsgi_that_forks_after_import(api, words):
     port = free_port()
-    command = [str(UWSGI), f"--http-socket=127.0.0.1:{port}", "--master", "--processes=2", "--die-on-term"]
+    command = [UWSGI, f"--http-socket=127.0.0.1:{port}", "--master", "--processes=2", "--die-on-term"]
     command += ["--module=flask_app:app", f"--virtualenv={sys.prefix}", *words]
     with running(command, port, {"ENDPOINT": api.url}):
         # One connection each: this server closes them.

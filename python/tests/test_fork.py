@@ -1,13 +1,16 @@
 """A checker that is made before a process forks works on both sides."""
 
+import asyncio
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
-from ip_risk import ClosedError, RiskChecker
+from ip_risk import AsyncRiskChecker, ClosedError, RiskChecker, UnknownPolicyError
 from support.servers import redis_server
 
 BAD = "2.56.188.34"
@@ -137,11 +140,20 @@ def test_pools_of_processes_work(checker):
         assert pool.map(_check_in_worker, [BAD, CLEAN, BAD, CLEAN, "nonsense"] * 4) == [80, 5, 80, 5, 0] * 4
 
 
-def test_a_child_that_cannot_make_an_engine_answers_with_the_failure_mode_and_tries_again_later(options, tmp_path):
+@pytest.fixture
+def feed(tmp_path):
+    """A feed of one's own: without it, no engine can be made."""
     feed = tmp_path / "own.txt"
     feed.write_text("9.9.9.0/24\n")
-    files = [{"path": str(feed), "flags": ["is_known_attacker"]}]
-    checker = RiskChecker(**{**options, "feeds": {"files": files}})
+    return feed
+
+
+def with_feed(options, feed):
+    return {**options, "feeds": {"files": [{"path": str(feed), "flags": ["is_known_attacker"]}]}}
+
+
+def test_a_child_that_cannot_make_an_engine_answers_with_the_failure_mode_and_tries_again_later(options, feed):
+    checker = RiskChecker(**with_feed(options, feed))
 
     def ask():
         feed.unlink()
@@ -157,6 +169,69 @@ def test_a_child_that_cannot_make_an_engine_answers_with_the_failure_mode_and_tr
 
     assert in_child(ask) == str([("ERR_IP_RISK_OPTION", "allow"), ("ERR_IP_RISK_OPTION", "hold")])
     checker.close()
+
+
+def test_a_child_without_an_engine_answers_whatever_it_is_asked_and_says_why_once(options, feed, caplog):
+    options = {**with_feed(options, feed), "logger": None}
+    checker, asynchronous = RiskChecker(**options), AsyncRiskChecker(**options)
+
+    async def ask_later():
+        return [
+            await asynchronous.check(BAD),
+            *await asynchronous.check_many([BAD] * 3),
+            *[decision async for decision in asynchronous.check_stream([BAD] * 3)],
+        ]
+
+    def ask():
+        feed.unlink()
+        decisions = [checker.check(BAD), checker.peek(BAD), *checker.check_many([BAD] * 3)]
+        decisions += [*checker.check_stream([BAD] * 3), *asyncio.run(ask_later())]
+        answers = {(decision["failure"], decision["action"]) for decision in decisions}
+        lines = [line for line in caplog.messages if "requests are not judged: `feeds.files[0]` names" in line]
+        return len(decisions), answers, len(lines)
+
+    assert in_child(ask) == str((15, {("ERR_IP_RISK_OPTION", "allow")}, 1))
+    checker.close()
+    asyncio.run(asynchronous.close())
+
+
+def test_a_child_without_an_engine_knows_which_policies_there_are(options, feed):
+    checker = RiskChecker(**with_feed(options, feed))
+
+    def ask():
+        feed.unlink()
+        for call in (checker.check, checker.peek, lambda ip, policy: checker.check_many([ip], policy=policy)):
+            with pytest.raises(UnknownPolicyError, match="no policy is called `pay`; known are `login`, `payment`"):
+                call(BAD, policy="pay")
+        return "refused"
+
+    assert in_child(ask) == "refused"
+    checker.close()
+
+
+FORKS_IN_A_WAIT = """
+import os, signal, sys
+from ip_risk import RiskChecker
+checker = RiskChecker(api_key="key", endpoint=sys.argv[1], deadline=20, logger=False)
+children = []
+def fork(*_):
+    children.append(os.fork())
+    # One that hangs is ended.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(10)
+signal.signal(signal.SIGALRM, fork)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+decision = checker.check("2.56.188.34")
+if children != [0]:
+    os.waitpid(children[0], 0)
+print(decision["failure"], flush=True)
+"""
+
+
+def test_a_handler_of_signals_may_fork_while_a_check_waits(api):
+    api.latency(1)
+    command = [sys.executable, "-c", FORKS_IN_A_WAIT, api.url]
+    assert subprocess.check_output(command, text=True, timeout=30) == "ERR_IP_RISK_INTERNAL\nNone\n"
 
 
 def test_children_do_not_share_a_lease_of_the_budget(make, api, tmp_path):

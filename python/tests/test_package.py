@@ -54,6 +54,11 @@ def test_it_works_without_flask():
     assert subprocess.check_output([sys.executable, "-c", script], text=True) == "RiskMiddleware\n"
 
 
+def test_it_works_with_something_in_place_of_flask():
+    script = "import sys, types; sys.modules['flask'] = types.ModuleType('flask'); import ip_risk"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_an_extension_that_cannot_be_loaded_is_explained():
     script = "import sys; sys.modules['ip_risk._native'] = None; import ip_risk"
     failed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -12,6 +12,7 @@ The answer is one word: ``allow``, ``log``, ``challenge``, ``block`` or ``hold``
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ try:
 except ImportError as cause:
     raise _errors.coded(
         "ERR_IP_RISK_NATIVE",
-        f"the native part of ip-risk cannot be loaded: {cause}; install again on this machine with "
-        "`pip install --force-reinstall ip-risk`, or from source with `--no-binary ip-risk`",
+        f"the native part of ip-risk cannot be loaded: {cause}; where it is missing or for another system, install "
+        "again on this machine with `pip install --force-reinstall ip-risk`, or from source with `--no-binary ip-risk`",
     ) from cause
 
 from ip_risk._async_checker import AsyncRiskChecker
@@ -40,6 +41,7 @@ from ip_risk._errors import (
     UnknownPolicyError,
 )
 from ip_risk._guard import PASS
+from ip_risk._log import Logger, LoggerOptions
 from ip_risk._types import (
     Action,
     Band,
@@ -69,6 +71,8 @@ __all__ = [
     "FeedsError",
     "Flags",
     "IpRiskError",
+    "Logger",
+    "LoggerOptions",
     "NativeError",
     "NoSourceError",
     "OptionError",
@@ -83,8 +87,8 @@ __all__ = [
     "UnknownPolicyError",
 ]
 
-if find_spec("flask") is not None:
-    # `from ip_risk import *` would look for them.
+# `from ip_risk import *` would look for them. What stands in for Flask may have no spec, which `find_spec` refuses.
+if sys.modules.get("flask") is not None or find_spec("flask") is not None:
     __all__ += ["RiskGate", "check_ip_risk"]
 
 

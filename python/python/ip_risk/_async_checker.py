@@ -10,7 +10,7 @@ from ip_risk._judge import Judge, check_text, checked_texts, refuse_one_text
 from ip_risk._loops import ended, turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
@@ -61,7 +61,7 @@ class AsyncRiskChecker:
         *,
         policy: str | None = None,
         route: str | None = None,
-    ) -> AsyncIterator[Decision]:
+    ) -> AsyncGenerator[Decision, None]:
         """Score any number of addresses, in their order and in bounded memory.
 
         As ``RiskChecker.check_stream``. An asynchronous source that is slow gets its decisions without waiting for
@@ -82,10 +82,10 @@ class AsyncRiskChecker:
         return self._judge.native.stats()
 
     async def close(self) -> None:
-        """End the checker, when its look-ups that are under way have ended. Closing twice does no harm."""
-        pending = self._judge.native.close()
-        if pending is not None:
-            await ended(pending)
+        """End the checker, when its look-ups that are under way have ended. Closing again waits as well."""
+        try:
+            await ended(self._judge.native.close())
+        finally:
             self._judge.log.close()
 
     async def __aenter__(self) -> Self:

@@ -12,7 +12,7 @@ from ip_risk._stream import BATCH, LONGEST_WAIT, MOST_BATCHES, not_text
 
 if TYPE_CHECKING:
     from ip_risk import _native
-    from ip_risk._judge import Judge
+    from ip_risk._judge import Failed, Judge
     from ip_risk._types import Decision
 
 
@@ -21,7 +21,7 @@ async def stream(
 ) -> AsyncGenerator[Decision, None]:
     """Hand addresses over in batches, and read on while these are under way."""
     require_asyncio("`check_stream` needs an event loop of asyncio")
-    batches: deque[asyncio.Future[_native.Decisions]] = deque()
+    batches: deque[asyncio.Future[_native.Decisions | Failed]] = deque()
     reader = _Reader(ips)
     try:
         while True:

@@ -8,7 +8,7 @@ from ip_risk._judge import Judge, check_text, checked_texts, refuse_one_text
 from ip_risk._stream import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
@@ -61,7 +61,7 @@ class RiskChecker:
 
     def check_stream(
         self, ips: Iterable[str], *, policy: str | None = None, route: str | None = None
-    ) -> Iterator[Decision]:
+    ) -> Generator[Decision, None, None]:
         """Score any number of addresses, in their order and in bounded memory.
 
         Begins when the first decision is asked for, and reads at most 4,000 addresses ahead. Leaving the loop ends
@@ -86,10 +86,12 @@ class RiskChecker:
         return self._judge.native.stats()
 
     def close(self) -> None:
-        """End the checker, when its look-ups that are under way have ended. Closing twice does no harm."""
-        pending = self._judge.native.close()
-        if pending is not None:
-            pending.wait()
+        """End the checker, when its look-ups that are under way have ended. Closing again waits as well."""
+        try:
+            pending = self._judge.native.close()
+            if pending is not None:
+                pending.wait()
+        finally:
             self._judge.log.close()
 
     def __enter__(self) -> Self:

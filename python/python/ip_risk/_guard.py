@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, cast
 from ip_risk import _native
 from ip_risk._async_checker import AsyncRiskChecker
 from ip_risk._checker import RiskChecker
-from ip_risk._errors import ClosedError, option, shown
-from ip_risk._judge import DEFAULT_POLICY, Told
+from ip_risk._errors import option, shown
+from ip_risk._judge import DEFAULT_POLICY
 from ip_risk._options import refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from ip_risk._judge import Judge
+    from ip_risk._judge import Judge, Told
     from ip_risk._types import (
         Action,
         FailureMode,
@@ -185,25 +185,6 @@ class Guard:
             self.judge.log.warn_once("ERR_IP_RISK_ROUTE")
         return route
 
-    def ask(self, text: str, facts: int, route: str | None) -> Told:
-        """Ask, and wait. A gate answers whatever happens."""
-        try:
-            return self.judge.check(text, self.policy, route, facts)
-        except Exception as error:  # noqa: BLE001 - see above
-            return self._failure_mode(error)
-
-    async def ask_later(self, text: str, facts: int, route: str | None) -> Told:
-        """Do the same without holding the event loop up."""
-        try:
-            return await self.judge.check_later(text, self.policy, route, facts)
-        except Exception as error:  # noqa: BLE001 - see above
-            return self._failure_mode(error)
-
-    def _failure_mode(self, error: Exception) -> Told:
-        if not isinstance(error, ClosedError):
-            self.judge.log.not_judged(error)
-        return self.judge.failed(self.policy, error, is_request=True)
-
     def decided(self, told: Told, text: str, route: str | None) -> RequestDecision:
         """Write a decision down, and return it."""
         return cast("RequestDecision", self.judge.deliver(told, text, self.policy, route))
@@ -212,7 +193,7 @@ class Guard:
         """Decide about a request that the application lets through unjudged."""
         try:
             told = self.judge.native.skipped(text, self.policy, is_counted=True)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - a gate answers whatever happens
             self.judge.log.not_judged(error)
             told = deepcopy(self._skipped)
         return self.decided(told, text, None)

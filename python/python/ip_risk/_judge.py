@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any, Literal, cast
 
 from ip_risk import _native
-from ip_risk._errors import ArgumentError, ClosedError, IpRiskError, UnknownPolicyError, argument, shown
+from ip_risk._errors import ArgumentError, ClosedError, IpRiskError, UnknownPolicyError, argument, coded, shown
 from ip_risk._log import Log, Logger, LoggerOptions
 from ip_risk._loops import ended
 from ip_risk._options import to_json
@@ -25,6 +25,27 @@ _MISTAKES = (ArgumentError, ClosedError, UnknownPolicyError)
 
 Told = tuple[Decision, "str | None"]
 """A decision, and the code of a mistake in the set-up that it shows."""
+
+
+class Failed:
+    """Stands in for a list that could not be asked about: the failure mode, so many times."""
+
+    def __init__(self, decision: Decision, count: int) -> None:
+        self._decision = decision
+        self._left = count
+
+    def wait(self) -> Failed:
+        """Do nothing: it has ended."""
+        return self
+
+    def stop(self) -> None:
+        """Do nothing: it has ended."""
+
+    def take(self, most: int) -> list[Decision]:
+        """Give the next ones."""
+        taken = min(most, self._left)
+        self._left -= taken
+        return [deepcopy(self._decision) for _ in range(taken)]
 
 
 class Judge:
@@ -58,28 +79,34 @@ class Judge:
         try:
             asked = self.native.judge(text, *named(policy, route), facts)
             return asked.wait() if isinstance(asked, _native.Pending) else asked
-        except _MISTAKES:
-            raise
-        except IpRiskError as error:
-            return self.failed(policy, error, is_request=facts != 0)
+        except Exception as error:
+            if facts == 0 and not isinstance(error, IpRiskError):
+                # A handler of signals raised it, such as one that limits the time of a job.
+                raise
+            return self._instead(error, policy, is_request=facts != 0)
 
     async def check_later(self, text: str, policy: str | None, route: str | None, facts: int = 0) -> Told:
         """Do the same without holding the event loop up."""
         try:
-            asked = self.native.judge(text, *named(policy, route), facts)
-            return await ended(asked) if isinstance(asked, _native.Pending) else asked
-        except _MISTAKES:
-            raise
-        except IpRiskError as error:
-            return self.failed(policy, error, is_request=facts != 0)
+            return await ended(self.native.judge(text, *named(policy, route), facts))
+        except Exception as error:  # noqa: BLE001 - see `_instead`
+            return self._instead(error, policy, is_request=facts != 0)
 
     def peek(self, text: str, policy: str | None, route: str | None) -> Decision | None:
         """Say what is known here."""
-        return self.native.peek(text, *named(policy, route))
+        try:
+            return self.native.peek(text, *named(policy, route))
+        except _MISTAKES:
+            raise
+        except IpRiskError as error:
+            return self.failed(policy, error, is_request=False)[0]
 
-    def ask_many(self, texts: list[str], policy: str | None, route: str | None) -> _native.Pending:
+    def ask_many(self, texts: list[str], policy: str | None, route: str | None) -> _native.Pending | Failed:
         """Ask about a list."""
-        return self.native.judge_many(texts, *named(policy, route))
+        try:
+            return self.native.judge_many(texts, *named(policy, route))
+        except IpRiskError as error:
+            return Failed(self._instead(error, policy, is_request=False)[0], len(texts))
 
     def deliver(self, told: Told, text: str, policy: str | None, route: str | None) -> Decision:
         """Write down what is worth it, and return the decision."""
@@ -95,7 +122,7 @@ class Judge:
         return decision
 
     def deliver_many(
-        self, decisions: _native.Decisions, policy: str | None, route: str | None
+        self, decisions: _native.Decisions | Failed, policy: str | None, route: str | None
     ) -> Iterator[list[Decision]]:
         """Do the same with the decisions of a list, some at a time, so that others come to their turn in between."""
         while part := decisions.take(_AT_ONCE):
@@ -107,17 +134,33 @@ class Judge:
         """Raise for a checker that is closed, and for a policy that does not exist."""
         self.peek("", policy, route)
 
+    def _instead(self, error: Exception, policy: str | None, *, is_request: bool) -> Told:
+        """Tell why nothing is judged, and give the failure mode. Mistakes are raised, but a gate always answers."""
+        if isinstance(error, _MISTAKES) and not is_request:
+            raise error
+        if not isinstance(error, ClosedError):
+            self.log.not_judged(error)
+        return self.failed(policy, error, is_request=is_request)
+
     def failed(self, policy: str | None, error: BaseException, *, is_request: bool) -> Told:
         """Give the policy's failure mode, when judging itself failed."""
         code = error.code if isinstance(error, IpRiskError) else "ERR_IP_RISK_INTERNAL"
         policy = DEFAULT_POLICY if policy is None else policy
         try:
             return self.native.failed(policy, code, is_request)
-        except IpRiskError:
-            decision: dict[str, Any] = {**deepcopy(self._kept[policy]), "failure": code}
-            if is_request:
-                decision["provenance"] = "application"
-            return cast("Decision", decision), None
+        except Exception as cause:  # noqa: BLE001 - what is kept needs nothing
+            return self._kept_mode(policy, code, cause, is_request=is_request), None
+
+    def _kept_mode(self, policy: str, code: str, cause: Exception, *, is_request: bool) -> Decision:
+        kept = self._kept.get(policy)
+        if kept is None:
+            names = ", ".join(f"`{name}`" for name in self._kept)
+            message = f"no policy is called `{policy}`; known are {names}"
+            raise coded("ERR_IP_RISK_UNKNOWN_POLICY", message) from cause
+        decision: dict[str, Any] = {**deepcopy(kept), "failure": code}
+        if is_request:
+            decision["provenance"] = "application"
+        return cast("Decision", decision)
 
     def _write(self, decision: Decision, text: str, policy: str | None, route: str | None) -> None:
         is_denied = decision["source"] == "list" and decision["would_be"] != "allow"

@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ip_risk import _native
 from ip_risk._errors import argument, coded
 
-if TYPE_CHECKING:
-    from ip_risk import _native
 
-
-async def ended(pending: _native.Pending) -> Any:
-    """Wait for something that is under way. Who gives up waiting ends it early, where that is possible."""
+async def ended(asked: Any) -> Any:
+    """Wait for what is under way; else it is the answer. Who gives up waiting ends it early, where that is possible."""
+    if not isinstance(asked, _native.Pending):
+        return asked
     trio = _running_trio()
     try:
-        return await (_ended_in_asyncio(pending) if trio is None else _ended_in_trio(trio, pending))
+        return await (_ended_in_asyncio(asked) if trio is None else _ended_in_trio(trio, asked))
     except BaseException:
-        pending.stop()
+        asked.stop()
         raise
 
 
@@ -35,9 +35,25 @@ def require_asyncio(what: str) -> None:
 
 
 def _running_trio() -> Any:
-    """Return the module where a task of trio runs. It is not imported for that: who uses it has done so."""
+    """Return the module where a task of trio runs. It is not imported for that: who uses it has done so.
+
+    Both may run in one thread. Then a task of ``asyncio`` can only wait as one.
+    """
     trio: Any = sys.modules.get("trio")
-    return trio if trio is not None and trio.lowlevel.in_trio_task() else None
+    if trio is None or _is_task_of_asyncio():
+        return None
+    try:
+        trio.lowlevel.current_task()
+    except (AttributeError, RuntimeError):
+        return None
+    return trio
+
+
+def _is_task_of_asyncio() -> bool:
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
 
 
 def _asyncio_loop(what: str) -> asyncio.AbstractEventLoop:
@@ -51,13 +67,18 @@ async def _ended_in_asyncio(pending: _native.Pending) -> Any:
     loop = _asyncio_loop("no event loop of asyncio or trio is running")
     future: asyncio.Future[Any] = loop.create_future()
     patience = pending.patience()
-    timer = None if patience is None else loop.call_later(patience, _settle, future, _lost())
-    pending.deliver(loop.call_soon_threadsafe, functools.partial(_settle, future))
+    timer = None if patience is None else loop.call_later(patience, _give_up, loop, future)
     try:
+        pending.deliver(loop.call_soon_threadsafe, functools.partial(_settle, future))
         return await future
     finally:
         if timer is not None:
             timer.cancel()
+
+
+def _give_up(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
+    """Give up behind what is queued: after something held the loop up, that may be the answer."""
+    loop.call_soon(_settle, future, _lost())
 
 
 def _settle(future: asyncio.Future[Any], value: Any) -> None:
@@ -80,6 +101,9 @@ async def _ended_in_trio(trio: Any, pending: _native.Pending) -> Any:
     pending.deliver(trio.lowlevel.current_trio_token().run_sync_soon, settle)
     with trio.move_on_after(float("inf") if patience is None else patience):
         await done.wait()
+    if not told:
+        # As in `_give_up`.
+        await trio.lowlevel.checkpoint()
     value = told[0] if told else _lost()
     if isinstance(value, BaseException):
         raise value

@@ -11,7 +11,7 @@ from ip_risk._errors import argument, shown
 
 if TYPE_CHECKING:
     from ip_risk import _native
-    from ip_risk._judge import Judge
+    from ip_risk._judge import Failed, Judge
     from ip_risk._types import Decision
 
 BATCH = 1_000
@@ -29,7 +29,7 @@ def not_text(item: object, place: int) -> Exception:
 
 def stream(judge: Judge, ips: Iterable[str], policy: str | None, route: str | None) -> Generator[Decision, None, None]:
     """Hand addresses over in batches, and read on while these are under way."""
-    batches: deque[_native.Pending] = deque()
+    batches: deque[_native.Pending | Failed] = deque()
     source = iter(ips)
     reader = _Reader(source)
     try:

@@ -43,7 +43,8 @@ class RiskMiddleware:
     behind the proxies that ``--forwarded-allow-ips`` names. Hooks are given the scope; what they return is an ASGI
     application, such as a response of Starlette.
 
-    ``paths`` are those to be judged, exactly as they are routed; without it all are.
+    ``paths`` are those to be judged, exactly as Starlette and FastAPI route them; without it all are. Leave it out
+    where another framework routes, which may take several spellings for one path, as Litestar does.
 
     Frameworks make their middleware with the first request; ``RiskMiddleware.prepared(...)`` checks options at once.
     """
@@ -76,13 +77,14 @@ class RiskMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         is_request = scope["type"] in ("http", "websocket")
-        if is_request and (self._paths is None or _path(scope) in self._paths):
-            await self._judge(scope, receive, send)
+        path = _path(scope, self._app, self._paths) if is_request and self._paths else None
+        if is_request and (self._paths is None or path is not None):
+            await self._judge(path, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _judge(self, scope: Scope, receive: Receive, send: Send) -> None:
-        decision = await self._decide(scope)
+    async def _judge(self, path: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        decision = await self._decide(path, scope)
         action, hook = hook_for(decision)
         state: dict[str, Any] = scope.setdefault("state", {})
         state.update(self._guard.fields(decision, state))
@@ -114,15 +116,16 @@ class RiskMiddleware:
             self._guard.failed(hook, error)
         return has_answered
 
-    async def _decide(self, scope: Scope) -> RequestDecision:
+    async def _decide(self, path: str | None, scope: Scope) -> RequestDecision:
         guard = self._guard
         client = scope.get("client")
         text = guard.address(scope, client[0] if client else None)
         if await self._call("skip", scope) is True:
             return guard.skipped(text)
         # What a user wrote, and not what the client did: it is the same text.
-        route = guard.route(_path(scope) if self._paths is not None else None)
-        return guard.decided(await guard.ask_later(text, self._facts(scope), route), text, route)
+        route = guard.route(path)
+        told = await guard.judge.check_later(text, guard.policy, route, self._facts(scope))
+        return guard.decided(told, text, route)
 
     def _facts(self, scope: Scope) -> int:
         headers: list[tuple[bytes, bytes]] = list(scope.get("headers", []))
@@ -150,14 +153,16 @@ async def _nobody(*_: Any) -> None:
     """Stand in for the application, which is not there yet."""
 
 
-def _path(scope: Scope) -> str:
-    """Return the path that is routed: without what the application is mounted at, and without a newline at its end.
+def _path(scope: Scope, app: Application, paths: Collection[str]) -> str | None:
+    """Return the one of ``paths`` that a request is for, if any: as it came, or without what it is mounted at.
 
-    Starlette and FastAPI match paths with ``$``, which holds before such a newline too.
+    An application that was told what it is mounted at puts that into the scope itself, after the gate. Starlette and
+    FastAPI match paths with ``$``, which holds before a newline at the end too.
     """
-    path: str = scope["path"].removesuffix("\n")
-    root: str = scope.get("root_path", "")
-    return path[len(root) :] if root and path.startswith(root + "/") else path
+    whole: str = scope["path"].removesuffix("\n")
+    roots = (scope.get("root_path"), getattr(app, "root_path", None))
+    routed = [whole[len(root) :] for root in roots if root and whole.startswith(f"{root}/")]
+    return next((path for path in (*routed, whole) if path in paths), None)
 
 
 def _read_paths(paths: Collection[Any]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from flask import Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from ip_risk._checker import RiskChecker
+from ip_risk._errors import argument, shown
 from ip_risk._guard import ANSWERS, FORWARDED_HEADERS, PASS, Guard, GuardOptions, hook_for
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class RiskGate:
         rule = request.url_rule
         # Where nothing matched, no policy names it either.
         route = guard.route(rule.rule if rule is not None else "")
-        return guard.decided(guard.ask(text, self._facts(), route), text, route)
+        told = guard.judge.check(text, guard.policy, route, self._facts())
+        return guard.decided(told, text, route)
 
     def _facts(self) -> int:
         environ = request.environ
@@ -121,6 +123,8 @@ def check_ip_risk(view: Any = None, /, **options: Any) -> Any:
 
     Stands below ``@app.route``. What it does is what ``RiskGate`` does.
     """
+    if not (view is None or callable(view)):
+        raise argument(f"`check_ip_risk` takes options by name, as `policy='payment'`, and not {shown(view)} alone")
     gate = RiskGate(**cast("GuardOptions", options))
 
     def decorate(view: Callable[_Parameters, Any]) -> Callable[_Parameters, Any]:
