@@ -284,6 +284,11 @@ describe('the gate for a tag', () => {
     assert.match(other.complaints.join('\n'), /Cargo\.toml has not the version `9\.9\.9`/)
   })
 
+  test('refuses a version before a release, which wheels name differently', (t) => {
+    const early = check(makeRelease(t, { manifest: { version: '1.0.0-rc.1' } }), 'v1.0.0-rc.1', ORIGIN)
+    assert.match(early.complaints[0], /the version `1\.0\.0-rc\.1` is not `X\.Y\.Z`/)
+  })
+
   test('gives the section of the changelog as notes', (t) => {
     const { status, stdout } = check(makeRelease(t), '--notes', `v${version}`)
     assert.deepEqual([status, stdout], [0, '### Added\n\n- All: it.\n'])

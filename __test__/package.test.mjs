@@ -3,7 +3,7 @@
  * What is installed is also what `npm test` runs `lifecycle.test.mjs` and `module-formats.test.mjs` against.
  */
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -197,6 +197,23 @@ describe('without what fits this machine', () => {
       /on linux riscv64 .*no package for this platform; build it from source/,
     )
   })
+
+  for (const [what, manifest] of [
+    ['nothing', undefined],
+    ['the application’s package.json', '{ "name": "app" }'],
+  ]) {
+    test(`code that a bundler has moved beside ${what} says that it must not be bundled`, async () => {
+      const moved = makeProject(registry.url)
+      cpSync(join(incomplete.directory, 'node_modules', 'ip-risk', 'lib'), join(moved.directory, 'lib'), {
+        recursive: true,
+      })
+      if (manifest === undefined) rmSync(join(moved.directory, 'package.json'))
+      else moved.write('package.json', manifest)
+      const said = await succeed(moved, process.execPath, ['-e', LOAD.replace('ip-risk', './lib/index.js')])
+      moved.remove()
+      assert.match(said, /^ERR_IP_RISK_NATIVE .*bundlers must keep `ip-risk` external/)
+    })
+  }
 
   test('a native part that does not load says why', async () => {
     incomplete.write(`node_modules/${here().name}/package.json`, JSON.stringify(manifestIn(here())))

@@ -162,6 +162,15 @@ describe('one line says so', () => {
     assert.deepEqual(warnings, [NATIVE])
   })
 
+  for (const silent of [{ env: { NODE_NO_WARNINGS: '1' } }, { flags: ['--no-warnings'] }]) {
+    test(`on the console where Node.js writes no warnings (${JSON.stringify(silent)})`, async () => {
+      const make = "new (require('ip-risk/resilient').RiskChecker)()"
+      const { env, flags = [] } = silent
+      const { code, stderr } = await runScript(make, { env, flags: [...flags, '--no-addons'] })
+      assert.deepEqual([code, stderr.match(/the native part/g)?.length], [0, 1], stderr)
+    })
+  }
+
   test('when it is loaded, before anything is made', async () => {
     const { code, stdout, stderr } = await runScript("require('ip-risk/resilient')", WITHOUT)
     assert.deepEqual([code, stdout], [0, ''])

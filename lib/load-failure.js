@@ -13,6 +13,7 @@ const { join } = require('node:path')
 const NOT_FOUND =
   /cannot find (module|package|native binding)|could not resolve|isn't declared|was not installed/i
 const NOT_FOR_THIS_MACHINE = /^unsupported (os|architecture)/i
+const TO_BUNDLERS = 'bundlers must keep `ip-risk` external'
 /** What `engines` in package.json says; npm only warns. */
 const OLDEST = [20, 17]
 
@@ -80,6 +81,7 @@ function advice(cause) {
     return `\`NAPI_RS_NATIVE_LIBRARY_PATH\` names \`${named}\`, which does not load; correct or unset it`
   const name = packageName()
   const shipped = shippedPackages()
+  if (shipped === undefined) return `it must stay beside its package.json; ${TO_BUNDLERS}`
   if (shipped.length === 0) return 'it was not built; run `npm run build`'
   if (!shipped.includes(name)) {
     return 'there is no package for this platform; build it from source: clone, `npm ci`, `npm run build`'
@@ -124,10 +126,14 @@ function packageName() {
   return `ip-risk-${platform}-${arch}${abi}`
 }
 
-/** Those that are published together with this one; none in a checkout. */
+/** Those that are published together with this one; none in a checkout. Undefined where a bundler has moved this file. */
 function shippedPackages() {
-  const manifest = JSON.parse(readFileSync(join(__dirname, '..', 'package.json'), 'utf8'))
-  return Object.keys(manifest.optionalDependencies ?? {})
+  try {
+    const manifest = JSON.parse(readFileSync(join(__dirname, '..', 'package.json'), 'utf8'))
+    return manifest.name === 'ip-risk' ? Object.keys(manifest.optionalDependencies ?? {}) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** @param {string} name */
@@ -138,7 +144,7 @@ function adviceWhereMissing(name) {
   )
   return (
     `the package \`${name}\` is not installed; remove \`node_modules\` and the lock file and install again, without ` +
-    `\`--omit=optional\`, on a machine of this kind or with \`npm install ${kind}\`; bundlers must keep \`ip-risk\` external`
+    `\`--omit=optional\`, on a machine of this kind or with \`npm install ${kind}\`; ${TO_BUNDLERS}`
   )
 }
 

@@ -129,8 +129,8 @@ class Log {
   noticed(notices) {
     for (const { code, message } of notices) {
       if (this.#logger === undefined || warned.has(message)) continue
-      // A process warning has said it on the console.
-      if (code === 'ERR_IP_RISK_NATIVE' && this.#logger === consoleLogger) continue
+      // The process warning has said it on the console.
+      if (code === 'ERR_IP_RISK_NATIVE' && this.#logger === consoleLogger && showsWarnings()) continue
       if (this.#write(levelOf(code), code === null ? {} : { code }, message)) warned.add(message)
     }
   }
@@ -286,6 +286,13 @@ function readOption(option) {
 /** @param {unknown} addresses */
 function isChoice(addresses) {
   return addresses === undefined || addresses === 'network' || addresses === 'full'
+}
+
+/** Whether Node.js writes process warnings. */
+function showsWarnings() {
+  const { env, execArgv } = process
+  const words = [...execArgv, ...(env.NODE_OPTIONS ?? '').split(' ')]
+  return env.NODE_NO_WARNINGS !== '1' && !words.includes('--no-warnings')
 }
 
 exports.Log = Log

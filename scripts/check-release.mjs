@@ -38,6 +38,11 @@ function complaintsAbout(directory, tag, origin) {
   } else if (url !== origin) {
     complaints.push(`the \`repository\` of package.json, \`${url}\`, is not where this runs, \`${origin}\``)
   }
+  if (!/^\d+\.\d+\.\d+$/.test(version)) {
+    complaints.push(
+      `the version \`${version}\` is not \`X.Y.Z\`; wheels name others differently, so none is released`,
+    )
+  }
   if (tag !== `v${version}`)
     complaints.push(`the tag \`${tag}\` is not \`v${version}\`, the version of package.json`)
   if (!read('Cargo.toml').includes(`\nversion = "${version}"\n`)) {
