@@ -215,6 +215,17 @@ describe('without what fits this machine', () => {
     })
   }
 
+  test('a native part of another version is refused', async (t) => {
+    const other = await installWithNpm(registry.url)
+    t.after(() => other.remove())
+    other.write(
+      'node_modules/ip-risk/package.json',
+      JSON.stringify({ ...manifestIn(packed.root), version: '9.9.9' }),
+    )
+    const said = await succeed(other, process.execPath, ['-e', LOAD])
+    assert.match(said, /^ERR_IP_RISK_NATIVE .*the native part is of version .*, not of ip-risk 9\.9\.9/)
+  })
+
   test('a native part that does not load says why', async () => {
     incomplete.write(`node_modules/${here().name}/package.json`, JSON.stringify(manifestIn(here())))
     incomplete.write(`node_modules/${here().name}/${manifestIn(here()).main}`, 'no shared library')

@@ -127,6 +127,21 @@ test('a package without its addon, as an install on another platform leaves it',
   assert.match(stderr, /\[ERR_IP_RISK_NATIVE\] Warning: ip-risk: the native part/)
 })
 
+test('another package’s addon is not taken for ours', async () => {
+  const { resolve } = createRequire(import.meta.url)
+  const [name] = readdirSync(new URL('../node_modules/@napi-rs', import.meta.url)).filter((one) =>
+    /^tar-/.test(one),
+  )
+  const foreign = resolve(`@napi-rs/${name}`)
+  const say = `try { require('ip-risk') } catch ({ code, message }) { console.log(code, message) }`
+  const { code, stdout } = await runScript(
+    `${say}; new (require('ip-risk/resilient').RiskChecker)({ logger: false }).check('9.9.9.9').then(({ action }) => console.log(action))`,
+    { env: { NAPI_RS_NATIVE_LIBRARY_PATH: foreign } },
+  )
+  assert.equal(code, 0)
+  assert.match(stdout, /^ERR_IP_RISK_NATIVE .*NAPI_RS_NATIVE_LIBRARY_PATH.*\nallow\n$/)
+})
+
 describe('one line says so', () => {
   const MAKE = `
     const warnings = []

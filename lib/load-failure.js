@@ -78,7 +78,7 @@ function advice(cause) {
   const named = process.env.NAPI_RS_NATIVE_LIBRARY_PATH
   if (isForbidden(messages)) return adviceWhereForbidden()
   if (named)
-    return `\`NAPI_RS_NATIVE_LIBRARY_PATH\` names \`${named}\`, which does not load; correct or unset it`
+    return `\`NAPI_RS_NATIVE_LIBRARY_PATH\` names \`${named}\`, which is not its native part, or not of this version; correct or unset it`
   const name = packageName()
   const shipped = shippedPackages()
   if (shipped === undefined) return `it must stay beside its package.json; ${TO_BUNDLERS}`
@@ -126,11 +126,16 @@ function packageName() {
   return `ip-risk-${platform}-${arch}${abi}`
 }
 
+/** @returns {{ name: string, version: string, optionalDependencies?: object }} */
+function readManifest() {
+  return JSON.parse(readFileSync(join(__dirname, '..', 'package.json'), 'utf8'))
+}
+
 /** Those that are published together with this one; none in a checkout. Undefined where a bundler has moved this file. */
 function shippedPackages() {
   try {
-    const manifest = JSON.parse(readFileSync(join(__dirname, '..', 'package.json'), 'utf8'))
-    return manifest.name === 'ip-risk' ? Object.keys(manifest.optionalDependencies ?? {}) : undefined
+    const { name, optionalDependencies = {} } = readManifest()
+    return name === 'ip-risk' ? Object.keys(optionalDependencies) : undefined
   } catch {
     return undefined
   }
@@ -163,4 +168,4 @@ function adviceWhereBroken(name, message) {
   )
 }
 
-module.exports = { isOutdated, toLoadFailure }
+module.exports = { isOutdated, readManifest, toLoadFailure }

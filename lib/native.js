@@ -1,6 +1,6 @@
 'use strict'
 
-const { isOutdated, toLoadFailure } = require('./load-failure.js')
+const { isOutdated, readManifest, toLoadFailure } = require('./load-failure.js')
 
 /**
  * Loads the addon, and says what to do when it cannot be loaded.
@@ -35,6 +35,7 @@ const { isOutdated, toLoadFailure } = require('./load-failure.js')
  * @property {unknown} __napiBindingTarget
  * @property {Error} [loadFailure] why this is not the addon but `lib/without-addon.js`
  * @property {new (setup: string) => NativeChecker} RiskChecker
+ * @property {() => string} addonVersion
  * @property {() => string} vocabulary
  * @property {(path: string, key: string, known: string[]) => never} refuseOption
  * @property {(text: string) => string} canonicalAddress
@@ -48,10 +49,26 @@ const { isOutdated, toLoadFailure } = require('./load-failure.js')
 function load() {
   if (isOutdated()) throw toLoadFailure()
   try {
-    return /** @type {any} */ (require('../index.js'))
+    const addon = /** @type {Native} */ (/** @type {any} */ (require('../index.js')))
+    checkVersion(addon)
+    return addon
   } catch (cause) {
     throw toLoadFailure(cause)
   }
+}
+
+/**
+ * A variable can name any file for the addon, and it may have been copied by hand: one of another version, or package, must
+ * not have its decisions read by the rules of this one.
+ *
+ * @param {Partial<Native>} addon
+ */
+function checkVersion({ addonVersion }) {
+  const { version } = readManifest()
+  const found = addonVersion?.()
+  if (found === version) return
+  const other = found === undefined ? 'of another package' : `of version ${found}`
+  throw new Error(`the native part is ${other}, not of ip-risk ${version}`)
 }
 
 /** @type {Native} */

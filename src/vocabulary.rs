@@ -41,6 +41,12 @@ pub fn vocabulary() -> String {
     .to_string()
 }
 
+/// The version that this was built for. JavaScript of another one reads decisions by other rules.
+#[napi(skip_typescript, catch_unwind)]
+pub fn addon_version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
 /// Where the words of a decision hold a field: its kind, and its place among those of the kind.
 fn field_place(field: Field) -> Value {
     match field {
