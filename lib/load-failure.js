@@ -82,7 +82,7 @@ function advice(cause) {
   const name = packageName()
   const shipped = shippedPackages()
   if (shipped === undefined) return `it must stay beside its package.json; ${TO_BUNDLERS}`
-  if (shipped.length === 0) return 'it was not built; run `npm run build`'
+  if (shipped.length === 0) return 'it was not built, or from other sources; run `npm run build`'
   if (!shipped.includes(name)) {
     return 'there is no package for this platform; build it from source: clone, `npm ci`, `npm run build`'
   }
