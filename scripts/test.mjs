@@ -110,9 +110,10 @@ async function testInstalled() {
 const [wanted] = process.argv.slice(2)
 installDependencies()
 if (wanted === undefined) {
+  // Seconds first: what they find is not worth waiting for a build.
+  parts.lint()
   parts.rust()
   buildAndCompare()
-  parts.lint()
   await parts.node()
   parts.python()
 } else if (Object.hasOwn(parts, wanted)) {
