@@ -1,12 +1,10 @@
 'use strict'
 
 const { setMaxListeners } = require('node:events')
-const { AddressSource } = require('./address-source.js')
 const { checkedOptions, coded, refuseUnknownKeys, shown } = require('./errors.js')
 const { Judge, addon, closed } = require('./judge.js')
 const { Log } = require('./log.js')
 const native = require('./native.js')
-const { DecisionStream } = require('./stream.js')
 const { readSurroundings } = require('./surroundings.js')
 const { mostAddresses } = require('./vocabulary.js')
 
@@ -108,6 +106,9 @@ class RiskChecker extends Base {
    * @returns {AsyncIterable<Decision>}
    */
   checkStream(ips, options) {
+    // Most applications never stream, and every one of them starts.
+    const { AddressSource } = require('./address-source.js')
+    const { DecisionStream } = require('./stream.js')
     const source = new AddressSource(ips)
     const context = this.#contextOf(options)
     const signal = signalOf(options)

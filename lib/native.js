@@ -71,7 +71,16 @@ function checkVersion({ addonVersion }) {
   throw new Error(`the native part is ${other}, not of ip-risk ${version}`)
 }
 
+function loadOrStandIn() {
+  try {
+    return load()
+  } catch (error) {
+    // Only then: it is as long as half of what is loaded otherwise.
+    return require('./without-addon.js').standInFor(error)
+  }
+}
+
 /** @type {Native} */
-const native = require('./without-addon.js').loadOrStandIn(load)
+const native = loadOrStandIn()
 
 module.exports = native

@@ -84,20 +84,16 @@ function tolerate() {
 }
 
 /**
- * The addon, or what stands in for it where that was asked for.
+ * What stands in for the addon where that was asked for.
  *
- * @param {() => Native} load
+ * @param {unknown} error why the addon cannot be loaded; thrown where nobody asked
  * @returns {Native}
  */
-function loadOrStandIn(load) {
-  try {
-    return load()
-  } catch (error) {
-    if (!isTolerated) throw error
-    loadFailure = /** @type {Error} */ (error)
-    process.emitWarning(`ip-risk: ${notice()}`, { code: 'ERR_IP_RISK_NATIVE' })
-    return /** @type {any} */ (Object.assign(STAND_IN, { loadFailure }))
-  }
+function standInFor(error) {
+  if (!isTolerated) throw error
+  loadFailure = /** @type {Error} */ (error)
+  process.emitWarning(`ip-risk: ${notice()}`, { code: 'ERR_IP_RISK_NATIVE' })
+  return /** @type {any} */ (Object.assign(STAND_IN, { loadFailure }))
 }
 
 function notice() {
@@ -428,5 +424,5 @@ const noAddress = () => ''
 
 const STAND_IN = { RiskChecker, vocabulary, refuseOption, canonicalAddress: noAddress, networkOf: noAddress }
 
-exports.loadOrStandIn = loadOrStandIn
+exports.standInFor = standInFor
 exports.tolerate = tolerate
