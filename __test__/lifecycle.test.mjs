@@ -460,6 +460,7 @@ describe('memory stays flat', () => {
     return least(sizes.slice(-third)) - least(sizes.slice(third, 2 * third))
   }
 
+  /** Rounds are so long that what this lets pass is a few bytes a call. */
   async function assertFlat(api, script, mostKiB = 2 * 1024) {
     // A young generation of one size: that it grows to the next one, once, is no leak.
     const flags = ['--expose-gc', '--max-semi-space-size=1']
@@ -467,16 +468,16 @@ describe('memory stays flat', () => {
     assert.ok(growth(sizes) < mostKiB, `grew by ${growth(sizes)} KiB: ${sizes.map(Math.round).join(' ')}`)
   }
 
-  test('over 200,000 cached checks', async (t) => {
+  test('over 2,000,000 cached checks', async (t) => {
     const script = `
       async function main() {
         const checker = make()
         const ips = Array.from({ length: 100 }, (_, index) => '11.0.0.' + index)
         await checker.checkMany(ips)
         const round = async () => {
-          for (let time = 0; time < 67; time++) for (const ip of ips) await checker.check(ip)
+          for (let time = 0; time < 1_000; time++) for (const ip of ips) await checker.check(ip)
         }
-        console.log(JSON.stringify(await measure(30, round)))
+        console.log(JSON.stringify(await measure(21, round)))
       }
       main()`
     await assertFlat(await startApi(t), script)
@@ -497,13 +498,13 @@ describe('memory stays flat', () => {
     await assertFlat(await startApi(t), script)
   })
 
-  /** Rounds of 10,000 calls of `call`, which has their number, 100 at a time: over 200,000 in all. */
+  /** Rounds of 50,000 calls of `call`, which has their number, 100 at a time: over 1,000,000 in all. */
   const manyTimes = (call) => `
     async function main() {
       const checker = make()
       const call = ${call}
       const round = async () => {
-        for (let place = 0; place < 10_000; place += 100) {
+        for (let place = 0; place < 50_000; place += 100) {
           await Promise.all(Array.from({ length: 100 }, (_, index) => call(checker, place + index)))
         }
       }
@@ -511,7 +512,7 @@ describe('memory stays flat', () => {
     }
     main()`
 
-  test('over 200,000 checks that the breaker refuses', async (t) => {
+  test('over 1,000,000 checks that the breaker refuses', async (t) => {
     const api = await startApi(t)
     api.fault({ status: 503 })
     await assertFlat(
@@ -520,14 +521,14 @@ describe('memory stays flat', () => {
     )
   })
 
-  test('over 200,000 checks of what is no address', async (t) => {
+  test('over 1,000,000 checks of what is no address', async (t) => {
     await assertFlat(
       await startApi(t),
       manyTimes("(checker, number) => checker.check('no address ' + number)"),
     )
   })
 
-  test('over 200,000 checks that reject', async (t) => {
+  test('over 1,000,000 checks that reject', async (t) => {
     const call = "(checker, number) => checker.check('11.0.0.1', { policy: 'none' + number }).catch(() => {})"
     await assertFlat(await startApi(t), manyTimes(call))
   })

@@ -3,18 +3,21 @@
  * What is installed is also what `npm test` runs `lifecycle.test.mjs` and `module-formats.test.mjs` against.
  */
 import assert from 'node:assert/strict'
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
-import { installWithNpm, makeProject, startPacked, succeed } from '../scripts/installed.mjs'
-import { filesIn, pack, platformOf } from '../scripts/pack.mjs'
+import { installWithNpm, makeProject, runCommand, startPacked, succeed } from '../scripts/installed.mjs'
+import { filesIn, pack } from '../scripts/pack.mjs'
+import { MOST_BYTES, readTarget } from '../scripts/targets.mjs'
 import { OUTPUT, PROGRAM, importsFor } from './support/login-program.mjs'
 import { runReadOnly } from './support/read-only.mjs'
 
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const { version, napi } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
 const PLATFORMS = {
   'ip-risk-linux-x64-gnu': { os: ['linux'], cpu: ['x64'], libc: ['glibc'] },
@@ -80,6 +83,26 @@ describe('npm', () => {
   })
 })
 
+describe('the check before a release', () => {
+  const check = (packages) =>
+    runCommand(process.execPath, [join(ROOT, 'scripts', 'check-install.mjs'), packages], { cwd: ROOT })
+
+  test('installs what is packed, and lets it decide', async () => {
+    const { code, stdout, stderr } = await check(dirname(packed.root.tarball))
+    assert.equal(code, 0, stderr)
+    assert.match(stdout, /node_modules.ip-risk-.*\.node decides on/)
+  })
+
+  test('refuses packages of which none fits', async (t) => {
+    const alone = mkdtempSync(join(tmpdir(), 'ip-risk-alone-'))
+    t.after(() => rmSync(alone, { recursive: true }))
+    cpSync(packed.root.tarball, join(alone, basename(packed.root.tarball)))
+    const { code, stderr } = await check(alone)
+    assert.equal(code, 1)
+    assert.match(stderr, /npm must take one platform's package, and took: none/)
+  })
+})
+
 describe('what is packed', () => {
   test('is code, types, feeds and documents, and nothing else', () => {
     const files = filesIn(packed.root.tarball)
@@ -91,7 +114,7 @@ describe('what is packed', () => {
   })
 
   test('for this platform is the native part with licence and readme', () => {
-    const { addon } = napi.targets.map(platformOf).find(({ name }) => name === here().name)
+    const { addon } = napi.targets.map(readTarget).find(({ name }) => name === here().name)
     assert.deepEqual(filesIn(here().tarball).sort(), ['LICENSE', 'README.md', addon, 'package.json'].sort())
   })
 
@@ -124,13 +147,24 @@ describe('what is packed', () => {
     )
   })
 
+  test('for a release is refused when an addon is larger than its budget', (t) => {
+    const large = mkdtempSync(join(tmpdir(), 'ip-risk-addons-'))
+    t.after(() => rmSync(large, { recursive: true }))
+    for (const { addon } of napi.targets.map(readTarget)) writeFileSync(join(large, addon), '')
+    truncateSync(join(large, 'ip-risk.linux-arm64-gnu.node'), MOST_BYTES.addon + 1)
+    assert.throws(() => pack(large), /linux-arm64-gnu\.node` has 8000001 bytes, more than 8000000/)
+  })
+
   test('passes publint, strictly', async () => {
-    const pkgDir = join(project.directory, 'node_modules', 'ip-risk')
-    const { messages, pkg } = await publint({ pkgDir, strict: true, pack: false })
-    assert.deepEqual(
-      messages.map((message) => formatMessage(message, pkg)),
-      [],
-    )
+    for (const name of ['ip-risk', here().name]) {
+      const pkgDir = join(project.directory, 'node_modules', name)
+      const { messages, pkg } = await publint({ pkgDir, strict: true, pack: false })
+      assert.deepEqual(
+        messages.map((message) => formatMessage(message, pkg)),
+        [],
+        name,
+      )
+    }
   })
 
   test('has types that are right wherever `exports` is read', async () => {

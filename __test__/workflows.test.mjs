@@ -113,6 +113,22 @@ describe('the workflows', () => {
     }
   })
 
+  test('publish only what was built, packed, installed and tested from the same commit', () => {
+    const { jobs } = workflows.find(({ name }) => name === 'release.yml')
+    const whole = (name) => jobs.find((job) => job.startsWith(`  ${name}:`))
+    const before = (name) => {
+      const [, needs = ''] = /^ {4}needs: (.*)$/m.exec(whole(name)) ?? []
+      const direct = needs.match(/[\w-]+/g) ?? []
+      return new Set([...direct, ...direct.flatMap((one) => [...before(one)])])
+    }
+    for (const name of ['npm', 'pypi']) {
+      assert.deepEqual([...before(name)].sort(), ['check', 'ci', 'sbom', 'test'], name)
+    }
+    assert.match(whole('ci'), /uses: \.\/\.github\/workflows\/ci\.yml/)
+    const ci = workflows.find(({ name }) => name === 'ci.yml')
+    assert.match(ci.text, /uses: \.\/\.github\/workflows\/build\.yml/)
+  })
+
   test('build every target of the package, and load it on a machine of its kind', () => {
     const { napi } = require('../package.json')
     const { jobs } = workflows.find(({ name }) => name === 'build.yml')
@@ -122,5 +138,11 @@ describe('the workflows', () => {
     }
     assert.deepEqual(targetsIn('binary'), napi.targets.toSorted())
     assert.deepEqual(targetsIn('load', 'load-musl'), napi.targets.toSorted())
+  })
+
+  test('audit the dependencies of every target of the package', () => {
+    const { napi } = require('../package.json')
+    const [, graph] = /^\[graph\]$(.*?)^\[/ms.exec(readFileSync(join(directory, '../../deny.toml'), 'utf8'))
+    assert.deepEqual(graph.match(/\b(?:x86_64|aarch64)-[\w-]+/g), napi.targets)
   })
 })

@@ -12,44 +12,16 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { MOST_BYTES, readTarget, readTargets } from './targets.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const MOST_BYTES = 8_000_000
 /** That of CentOS 7 and of manylinux2014: everything newer has it. */
 const OLDEST_GLIBC = [2, 17]
 /** What every Linux with the C library has. Alpine's images of Node.js bring `libgcc_s.so.1`, because Node.js needs it. */
 const LIBRARIES = {
-  gnu: /^(?:ld-linux-[\w-]+\.so\.[12]|lib(?:c|m)\.so\.6|lib(?:dl|pthread)\.so\.[02]|librt\.so\.1|libgcc_s\.so\.1)$/,
+  glibc:
+    /^(?:ld-linux-[\w-]+\.so\.[12]|lib(?:c|m)\.so\.6|lib(?:dl|pthread)\.so\.[02]|librt\.so\.1|libgcc_s\.so\.1)$/,
   musl: /^(?:ld-musl-\w+\.so\.1|libc\.so|libc\.musl-\w+\.so\.1|libgcc_s\.so\.1)$/,
-}
-const ARCHITECTURES = { x86_64: 'x64', aarch64: 'arm64' }
-const SYSTEMS = {
-  'unknown-linux-gnu': { platform: 'linux', suffix: '-gnu', format: 'ELF', libc: 'gnu' },
-  'unknown-linux-musl': { platform: 'linux', suffix: '-musl', format: 'ELF', libc: 'musl' },
-  'apple-darwin': { platform: 'darwin', suffix: '', format: 'Mach-O' },
-  'pc-windows-msvc': { platform: 'win32', suffix: '-msvc', format: 'PE' },
-}
-
-/**
- * @typedef {object} Target
- * @property {string} file the name of its binary
- * @property {string} format
- * @property {string} architecture
- * @property {'gnu' | 'musl'} [libc]
- */
-
-/**
- * @param {string} triple
- * @returns {Target}
- */
-function readTarget(triple) {
-  const [, machine, system] = /^([^-]+)-(.*)$/.exec(triple) ?? []
-  const architecture = ARCHITECTURES[machine]
-  if (architecture === undefined || !Object.hasOwn(SYSTEMS, system)) {
-    throw new Error(`\`${triple}\` is a target that this gate does not know; teach it, or it passes unseen`)
-  }
-  const { platform, suffix, format, libc } = SYSTEMS[system]
-  return { file: `ip-risk.${platform}-${architecture}${suffix}.node`, format, architecture, libc }
 }
 
 /** What the headers of the three formats call the architectures. */
@@ -78,23 +50,24 @@ function readHeader(bytes) {
  * What is wrong with the binary of a target.
  *
  * @param {string} path
- * @param {Target} target
+ * @param {import('./targets.mjs').Target} target
  * @returns {string[]}
  */
-function faultsOf(path, { format, architecture, libc }) {
+function faultsOf(path, { format, cpu, libc }) {
   const bytes = readFileSync(path)
   const header = readHeader(bytes)
   const found =
     header && `${header.format} for ${MACHINES[header.format][header.machine] ?? 'another machine'}`
-  const expected = `${format} for ${architecture}`
+  const expected = `${format} for ${cpu}`
   if (found !== expected) return [`is ${found ?? 'no binary'}, not ${expected}`]
-  const faults = bytes.length > MOST_BYTES ? [`has ${bytes.length} bytes, more than ${MOST_BYTES}`] : []
+  const faults =
+    bytes.length > MOST_BYTES.addon ? [`has ${bytes.length} bytes, more than ${MOST_BYTES.addon}`] : []
   return libc === undefined ? faults : [...faults, ...linkFaults(path, libc)]
 }
 
 /**
  * @param {string} path
- * @param {'gnu' | 'musl'} libc
+ * @param {'glibc' | 'musl'} libc
  */
 function linkFaults(path, libc) {
   const { status, stdout, stderr, error } = spawnSync(
@@ -127,18 +100,17 @@ function isTooNew(version) {
  * All complaints about the binaries below a directory.
  *
  * @param {string} directory
- * @param {string[]} triples
+ * @param {import('./targets.mjs').Target[]} targets
  */
-function checkBinaries(directory, triples) {
+function checkBinaries(directory, targets) {
   const found = filesBelow(directory).filter((path) => path.endsWith('.node'))
-  const targets = triples.map((triple) => ({ triple, ...readTarget(triple) }))
   const complaints = targets.flatMap((target) => {
-    const paths = found.filter((path) => basename(path) === target.file)
+    const paths = found.filter((path) => basename(path) === target.addon)
     if (paths.length !== 1)
-      return [`${target.triple}: \`${target.file}\` is there ${paths.length} times, not once`]
-    return faultsOf(paths[0], target).map((fault) => `${target.triple}: \`${target.file}\` ${fault}`)
+      return [`${target.triple}: \`${target.addon}\` is there ${paths.length} times, not once`]
+    return faultsOf(paths[0], target).map((fault) => `${target.triple}: \`${target.addon}\` ${fault}`)
   })
-  const names = targets.map(({ file }) => file)
+  const names = targets.map(({ addon }) => addon)
   const strangers = found.filter((path) => !names.includes(basename(path)))
   return [...complaints, ...strangers.map((path) => `\`${basename(path)}\` is the binary of no target`)]
 }
@@ -186,8 +158,7 @@ function main(words) {
     return ['name the directory with the binaries, or `--wheels` and that with the wheels']
   if (first === '--wheels')
     return rest.length === 1 ? checkDistributions(rest[0]) : ['`--wheels` takes one directory']
-  const { napi } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
-  return checkBinaries(first, rest.length > 0 ? rest : napi.targets)
+  return checkBinaries(first, rest.length > 0 ? rest.map(readTarget) : readTargets())
 }
 
 const complaints = main(process.argv.slice(2))

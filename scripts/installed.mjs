@@ -7,17 +7,26 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { pack } from './pack.mjs'
-import { startRegistry } from './registry.mjs'
+import { installedHere, packedIn, startRegistry } from './registry.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** What the package is used with, in the versions of this checkout. */
 const BESIDE = ['express', 'express4', '@types/express', '@types/node']
 const LONGEST_MS = 120_000
 
+/**
+ * Serves what was packed into a directory, beside what it is used with.
+ *
+ * @param {string} directory
+ */
+export function startRegistryOf(directory) {
+  return startRegistry([...installedHere(), ...packedIn(directory)])
+}
+
 /** Packs everything and serves it. */
 export async function startPacked() {
   const packed = pack()
-  const registry = await startRegistry([packed.root, ...packed.platforms])
+  const registry = await startRegistry([...installedHere(), packed.root, ...packed.platforms])
   return { ...packed, registry }
 }
 

@@ -18,21 +18,16 @@ import {
 } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { MOST_BYTES, readTarget } from './targets.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const OUT = join(ROOT, 'target', 'packages')
-const MOST_BYTES = { addon: 8_000_000, seed: 1_500_000 }
 /** What npm packs although `files` does not name it. */
 const ALWAYS = ['LICENSE', 'README.md']
 /** What concerns only those who build the package. */
-const NOT_PUBLISHED = ['scripts', 'devDependencies', 'prettier', 'napi']
+const NOT_PUBLISHED = ['scripts', 'devDependencies', 'knip', 'prettier', 'napi']
 /** What may be in `lib` and `bin`: code and its types. */
 const CODE = /^(lib|bin)\/[\w/-]+\.(js|d\.ts)$/
-
-const CPUS = { x86_64: 'x64', aarch64: 'arm64' }
-const SYSTEMS = { linux: 'linux', darwin: 'darwin', windows: 'win32' }
-const LIBCS = { gnu: 'glibc', musl: 'musl' }
-const SPOKEN = { linux: 'Linux', darwin: 'macOS', win32: 'Windows' }
 
 /**
  * @typedef {object} Packed
@@ -50,21 +45,6 @@ function readManifest() {
   return JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
 }
 
-/**
- * What npm calls the platform of a target of Rust, and its package.
- *
- * @param {string} target such as `x86_64-unknown-linux-gnu`
- */
-export function platformOf(target) {
-  const [cpuOfRust, , systemOfRust, abi] = target.split('-')
-  const [os, cpu] = [SYSTEMS[systemOfRust], CPUS[cpuOfRust]]
-  if (os === undefined || cpu === undefined) fail(`\`${target}\` has no name in npm; see scripts/pack.mjs`)
-  const suffix = [os, cpu, abi].filter(Boolean).join('-')
-  const libc = LIBCS[abi]
-  const spoken = `${SPOKEN[os]} ${cpu}${libc === undefined ? '' : ` with ${libc}`}`
-  return { os, cpu, libc, spoken, name: `ip-risk-${suffix}`, addon: `ip-risk.${suffix}.node` }
-}
-
 /** The package.json of a platform's package. */
 function manifestOf(
   { os, cpu, libc, spoken, name, addon },
@@ -80,6 +60,7 @@ function manifestOf(
     os: [os],
     cpu: [cpu],
     libc: libc && [libc],
+    type: 'commonjs',
     main: addon,
     files: [addon],
     publishConfig,
@@ -157,7 +138,6 @@ function packRoot(manifest, platforms) {
   const directory = stage(published)
   const files = [...manifest.files, ...ALWAYS]
   for (const file of files) cpSync(join(ROOT, file), join(directory, file), { recursive: true })
-  checkSize(join(directory, 'seed.feeds'), MOST_BYTES.seed)
   const isExpected = (file) => file === 'package.json' || files.includes(file) || CODE.test(file)
   return { name: manifest.name, directory, tarball: packDirectory(published, directory, isExpected) }
 }
@@ -170,7 +150,6 @@ function packPlatform(manifest, platform, addons) {
   writeFileSync(join(directory, 'README.md'), `# ${own.name}\n\n${own.description}\n`)
   const addon = join(addons, platform.addon)
   if (!existsSync(addon)) return { name: own.name, directory, tarball: undefined }
-  checkSize(addon, MOST_BYTES.addon)
   copyFileSync(addon, join(directory, platform.addon))
   const expected = [platform.addon, 'LICENSE', 'README.md', 'package.json']
   return {
@@ -181,7 +160,7 @@ function packPlatform(manifest, platform, addons) {
 }
 
 /**
- * Fails when no addon is in a directory, or one of `platforms` that must be complete.
+ * Fails when no addon is in a directory, or one of `platforms` that must be complete, or when one is too large.
  *
  * @param {string} addons
  */
@@ -189,6 +168,9 @@ function checkAddons(platforms, addons, mustBeComplete) {
   const missing = platforms.filter(({ addon }) => !existsSync(join(addons, addon))).map(({ addon }) => addon)
   if (mustBeComplete && missing.length > 0) fail(`\`${addons}\` has no ${missing.join(', ')}`)
   if (missing.length === platforms.length) fail(`\`${addons}\` has no addon; run \`npm run build\``)
+  for (const { addon } of platforms) {
+    if (!missing.includes(addon)) checkSize(join(addons, addon), MOST_BYTES.addon)
+  }
 }
 
 /**
@@ -199,8 +181,9 @@ function checkAddons(platforms, addons, mustBeComplete) {
  */
 export function pack(addons) {
   const manifest = readManifest()
-  const platforms = manifest.napi.targets.map(platformOf)
+  const platforms = manifest.napi.targets.map(readTarget)
   checkAddons(platforms, addons ?? ROOT, addons !== undefined)
+  checkSize(join(ROOT, 'seed.feeds'), MOST_BYTES.seed)
   rmSync(OUT, { recursive: true, force: true })
   const packed = platforms.map((platform) => packPlatform(manifest, platform, addons ?? ROOT))
   return { root: packRoot(manifest, platforms), platforms: packed }

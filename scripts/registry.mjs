@@ -1,11 +1,11 @@
-// A registry on this machine, for tests that install packages as users do, without a network: it serves the packages that
-// were packed, and what is installed in this checkout, which is what they are used with.
+// A registry on this machine, to install packages as users do, without a network and before they are published. It needs
+// nothing but Node.js and `tar`.
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import http from 'node:http'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
@@ -15,28 +15,53 @@ const MOST_BYTES = 256 * 1024 * 1024
 const PUBLISHED = '2020-01-01T00:00:00.000Z'
 
 /**
- * @typedef {object} Source where a version of a package comes from
- * @property {string} directory
- * @property {string} [tarball] what was packed of it; else it is packed when somebody asks
+ * @typedef {object} Source where a version of a package comes from: one of the two, or a directory and what was packed of it
+ * @property {string} [directory] packed when somebody asks, unless there is a tarball
+ * @property {string} [tarball]
  */
 
-/** What is installed in the checkout: npm keeps a list. */
-function installedHere() {
+/**
+ * What is installed in the checkout, which npm keeps a list of: what our packages are used with.
+ *
+ * @returns {Source[]}
+ */
+export function installedHere() {
   const { packages } = JSON.parse(readFileSync(join(ROOT, 'node_modules/.package-lock.json'), 'utf8'))
   return Object.keys(packages)
     .map((path) => ({ directory: join(ROOT, path) }))
     .filter(({ directory }) => existsSync(join(directory, 'package.json')))
 }
 
+/**
+ * What was packed into a directory.
+ *
+ * @param {string} directory
+ * @returns {Source[]}
+ */
+export function packedIn(directory) {
+  const names = readdirSync(directory).filter((name) => name.endsWith('.tgz'))
+  return names.map((name) => ({ tarball: resolve(directory, name) }))
+}
+
 /** All that is served, by name and version. */
 function catalogue(sources) {
   const packages = new Map()
   for (const source of sources) {
-    const manifest = JSON.parse(readFileSync(join(source.directory, 'package.json'), 'utf8'))
+    const manifest = manifestOf(source)
     const versions = packages.get(manifest.name) ?? new Map()
     packages.set(manifest.name, versions.set(manifest.version, { ...source, manifest }))
   }
   return packages
+}
+
+/** @param {Source} source */
+function manifestOf({ directory, tarball }) {
+  if (directory !== undefined) return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))
+  // By its name alone: some `tar` take the colon of a drive for that of a host.
+  const words = ['-xzOf', basename(tarball), 'package/package.json']
+  const { status, stdout, stderr } = spawnSync('tar', words, { cwd: dirname(tarball), encoding: 'utf8' })
+  if (status !== 0) throw new Error(`\`${tarball}\` is no package: ${stderr}`)
+  return JSON.parse(stdout)
 }
 
 /** The bytes of a package's tarball. */
@@ -70,10 +95,10 @@ function describe(name, versions, url) {
 /**
  * Starts the registry on a port of loopback.
  *
- * @param {Source[]} sources what to serve beside what is installed here
+ * @param {Source[]} sources what to serve
  */
 export async function startRegistry(sources) {
-  const packages = catalogue([...installedHere(), ...sources])
+  const packages = catalogue(sources)
   /** @type {string[]} the tarballs that were fetched */
   const fetched = []
   const server = http.createServer((request, response) => {

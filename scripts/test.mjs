@@ -1,13 +1,14 @@
 // Runs everything that a change can break, from a fresh clone: `npm test`.
 //
 // `npm test -- rust`, `npm test -- node`, `npm test -- python` and `npm test -- lint` run one part; a file name runs that
-// test file of Node.js. `npm run test:release` tests what is shipped, as it is shipped.
+// test file of Node.js. `npm test -- built DIRECTORY` is `node` with the addon and the seed that lie here, whatever they were
+// made of, and with the packages in a directory. `npm run test:release` tests what is shipped, as it is shipped.
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { installWithNpm, startPacked } from './installed.mjs'
+import { installWithNpm, startPacked, startRegistryOf } from './installed.mjs'
 import { testPython } from './python.mjs'
 import { testRelease } from './release.mjs'
 import { buildAddon, installDependencies } from './setup.mjs'
@@ -82,8 +83,13 @@ const parts = {
     run('javascript: types', 'npm', 'run', '--silent', 'types')
   },
   async node() {
-    testWithNode(testFiles().filter((file) => !TESTED_INSTALLED.includes(basename(file))))
-    await testInstalled()
+    testCheckout()
+    const { registry } = await startPacked()
+    await testInstalled(registry)
+  },
+  async built(packages) {
+    testCheckout()
+    await testInstalled(await startRegistryOf(packages))
   },
   python: () => testPython(runInPython),
   async release() {
@@ -96,8 +102,11 @@ function testWithNode(files) {
   run('javascript: tests', process.execPath, '--test', '--test-reporter=spec', ...files)
 }
 
-async function testInstalled() {
-  const { registry } = await startPacked()
+function testCheckout() {
+  testWithNode(testFiles().filter((file) => !TESTED_INSTALLED.includes(basename(file))))
+}
+
+async function testInstalled(registry) {
   const project = await installWithNpm(registry.url)
   process.on('exit', project.remove)
   registry.close()
@@ -107,7 +116,7 @@ async function testInstalled() {
   start({ cwd: root, env }, 'javascript: tests of what npm installs', process.execPath, words)
 }
 
-const [wanted] = process.argv.slice(2)
+const [wanted, packages] = process.argv.slice(2)
 installDependencies()
 if (wanted === undefined) {
   // Seconds first: what they find is not worth waiting for a build.
@@ -117,8 +126,8 @@ if (wanted === undefined) {
   await parts.node()
   parts.python()
 } else if (Object.hasOwn(parts, wanted)) {
-  buildAddon()
-  await parts[wanted]()
+  if (wanted !== 'built') buildAddon()
+  await parts[wanted](packages)
 } else {
   buildAddon()
   testWithNode([wanted])
