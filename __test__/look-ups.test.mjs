@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { assertDecision } from './support/decisions.mjs'
+import {
+  MFA,
+  OVERLOADED,
+  TIMEOUT,
+  TTL,
+  assertFailure,
+  checkByAll,
+  startWithEvidence,
+} from './support/failures.mjs'
 import { startInThread } from './support/remote-checkers.mjs'
 import { addressOf, makeChecker, publicAddress, startApi, startTestChecker, until } from './support/start.mjs'
 
@@ -66,6 +75,76 @@ describe('one call is made', () => {
     assertDecision(await here.check(publicAddress(1)), { source: 'memory' })
     assert.equal(here.stats().upstream.coalesced, 3)
     assert.equal(api.requestCount(), 1)
+  })
+})
+
+describe('beyond `maxInFlight`', () => {
+  test('checks go to the failure mode for what a caller can use up', async (t) => {
+    const { checker, api } = await startTestChecker(t, { maxInFlight: 2, policies: MFA })
+    api.latencyMs = 300
+    const underWay = [checker.check('192.0.2.45'), checker.check('192.0.2.80')]
+    await until(() => api.requestCount() === 2)
+    for (const [policy, decision] of Object.entries(await checkByAll(checker, '192.0.2.1'))) {
+      assertFailure(decision, policy, OVERLOADED)
+    }
+    const joining = checker.check('192.0.2.45')
+    const scores = (await Promise.all([...underWay, joining])).map(({ score }) => score)
+    assert.deepEqual(scores, [45, 80, 45])
+    assert.equal(api.requestCount(), 2)
+    assertDecision(await checker.check('192.0.2.1'), { score: 1, failure: null })
+  })
+
+  test('stale evidence answers first', async (t) => {
+    const { checker, api } = await startWithEvidence(t, '192.0.2.80', TTL, { maxInFlight: 1 })
+    api.latencyMs = 200
+    const underWay = checker.check('192.0.2.1')
+    await until(() => api.requestCount() === 2)
+    const expected = { action: 'block', stale: true, failure: OVERLOADED, degraded: true }
+    assertDecision(await checker.check('192.0.2.80'), expected)
+    await underWay
+  })
+
+  test('there are 1,000 unless it is written', async (t) => {
+    const patient = { connectTimeoutMs: 10_000, deadlineMs: 10_000 }
+    const { checker, api } = await startTestChecker(t, { ...patient, batch: false })
+    api.latencyMs = 1_000
+    const checks = Array.from({ length: 1_001 }, (_, index) => checker.check(publicAddress(index)))
+    const failures = (await Promise.all(checks))
+      .map(({ failure }) => failure)
+      .filter((failure) => failure !== null)
+    assert.deepEqual(failures, [OVERLOADED])
+    assert.equal(api.requestCount(), 1_000)
+  })
+})
+
+describe('the deadline', () => {
+  for (const fault of [{ kind: 'hang' }, { kind: 'drip' }]) {
+    test(`ends a look-up that meets \`${fault.kind}\``, async (t) => {
+      const { checker, api } = await startTestChecker(t, { deadlineMs: 500 })
+      api.fault(fault)
+      const began = performance.now()
+      assertFailure(await checker.check(addressOf('vpn')), 'login', TIMEOUT)
+      const took = performance.now() - began
+      assert.ok(took >= 490 && took < 2_000, `${took} ms`)
+    })
+  }
+
+  test('is that of the call for those who join it', async (t) => {
+    const { checker, api } = await startTestChecker(t, { deadlineMs: 500 })
+    api.fault({ kind: 'hang' })
+    const first = checker.check(addressOf('vpn'))
+    await until(() => api.requestCount() === 1)
+    const second = checker.check(addressOf('vpn'))
+    for (const decision of await Promise.all([first, second])) assertFailure(decision, 'login', TIMEOUT)
+    assert.equal(api.requestCount(), 1)
+  })
+
+  test('is 1,500 ms unless it is written', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    api.latencyMs = 1_000
+    assertDecision(await checker.check(addressOf('score-45')), { score: 45 })
+    api.latencyMs = 2_500
+    assertFailure(await checker.check(addressOf('score-80')), 'login', TIMEOUT)
   })
 })
 

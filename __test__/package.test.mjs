@@ -1,6 +1,6 @@
 /**
  * The package as it is published: packed, and installed by npm into empty directories from a registry on this machine.
- * What is installed is also what `npm test` runs `lifecycle.test.mjs` and `module-formats.test.mjs` against.
+ * What is installed is also what `npm test` runs `lifecycle*.test.mjs` and `module-formats.test.mjs` against.
  */
 import assert from 'node:assert/strict'
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, test } from 'node:test'
+import { CODES, COOL_DOWN, KEY_REFUSED, QUOTA, STATUS, TIMEOUT } from './support/failures.mjs'
 import { addressOf, startTestChecker, until } from './support/start.mjs'
 
 describe('stats', () => {
@@ -89,6 +90,29 @@ describe('stats', () => {
     assert.equal(checker.stats().upstream.inFlight, 2)
     await checks
     assert.equal(checker.stats().upstream.inFlight, 0)
+  })
+
+  test('name every failed call by its code, and say what to do about the last', async (t) => {
+    const { checker, advance } = await startTestChecker(t, { deadlineMs: 200 })
+    for (const name of ['401', '503', '500', 'hang', '429']) {
+      advance(COOL_DOWN)
+      await checker.check(addressOf(name))
+    }
+    const { failures, lastFailure } = checker.stats().upstream
+    assert.deepEqual(failures, { [KEY_REFUSED]: 1, [STATUS]: 2, [TIMEOUT]: 1, [QUOTA]: 1 })
+    assert.equal(lastFailure.code, QUOTA)
+    assert.match(lastFailure.advice, /quota/)
+  })
+
+  test('have advice for every code', async (t) => {
+    const { checker, advance } = await startTestChecker(t, { deadlineMs: 200 })
+    for (const [name, code] of Object.entries(CODES)) {
+      advance(COOL_DOWN)
+      await checker.check(addressOf(name))
+      const { lastFailure } = checker.stats().upstream
+      assert.equal(lastFailure.code, code, name)
+      assert.ok(lastFailure.advice.length > 20, name)
+    }
   })
 })
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import http from 'node:http'
@@ -8,11 +9,14 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { makeCertificates } from './support/certificates.mjs'
 import { runForJson, runScript } from './support/children.mjs'
+import { assertDecision } from './support/decisions.mjs'
+import { CONNECT, MFA, assertFailure, checkByAll } from './support/failures.mjs'
 import { startProxy } from './support/proxy.mjs'
-import { publicAddress, startApi } from './support/start.mjs'
+import { addressOf, makeChecker, publicAddress, startApi, startTestChecker } from './support/start.mjs'
 
 const TLS = 'ERR_IP_RISK_TLS'
-const CONNECT = 'ERR_IP_RISK_CONNECT'
+/** Leaves no time for a second attempt. */
+const SINGLE_ATTEMPT = { deadlineMs: 390 }
 
 let certificates
 before(() => (certificates = makeCertificates()))
@@ -50,6 +54,68 @@ async function startHttp1Server(t, tls) {
     server.closeAllConnections()
   })
   return server
+}
+
+describe('connecting', () => {
+  test('to a port that refuses is a failure at once', async (t) => {
+    const { checker, api } = await startTestChecker(t, { policies: MFA })
+    await api.close()
+    for (const [policy, decision] of Object.entries(await checkByAll(checker, addressOf('vpn')))) {
+      assertFailure(decision, policy, CONNECT)
+    }
+  })
+
+  test('to a name that cannot be resolved is a failure', async (t) => {
+    // No resolver is asked about a label this long.
+    const checker = makeChecker(t, { url: `https://${'a'.repeat(64)}.example` })
+    assertFailure(await checker.check(publicAddress(1)), 'login', CONNECT)
+  })
+
+  test('to a server that does not take the connection ends at `connectTimeoutMs`', async (t) => {
+    const port = await startDeafServer(t)
+    const checker = makeChecker(
+      t,
+      { url: `http://127.0.0.1:${port}` },
+      { connectTimeoutMs: 300, deadlineMs: 9_000 },
+    )
+    const began = performance.now()
+    assertFailure(await checker.check(publicAddress(1)), 'login', CONNECT)
+    const took = performance.now() - began
+    assert.ok(took >= 290 && took < 3_000, `${took} ms`)
+  })
+
+  test('is done once for many checks, one after the other', async (t) => {
+    const { checker, api } = await startTestChecker(t)
+    for (let score = 0; score <= 100; score++) await checker.check(`192.0.2.${score}`)
+    assert.deepEqual([api.requestCount(), api.connections], [101, 1])
+  })
+
+  test('is done again after the server closed the connection', async (t) => {
+    const { checker, api } = await startTestChecker(t, SINGLE_ATTEMPT)
+    await checker.check(addressOf('close-before-headers'))
+    assertDecision(await checker.check(addressOf('vpn')), { failure: null })
+    assert.equal(api.connections, 2)
+  })
+})
+
+/**
+ * The port of a server that listens and never accepts: its process sleeps, so that connections beyond the few that
+ * the kernel keeps for it hang.
+ */
+async function startDeafServer(t) {
+  const script = `
+    const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+      require('node:fs').writeSync(1, String(server.address().port))
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30_000)
+    })`
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
+  const [text] = await once(child.stdout, 'data')
+  const port = Number(text)
+  const sockets = Array.from({ length: 4 }, () => net.connect(port, '127.0.0.1').on('error', () => {}))
+  t.after(() => sockets.forEach((socket) => socket.destroy()))
+  await once(sockets[0], 'connect')
+  return port
 }
 
 describe('https', () => {

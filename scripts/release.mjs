@@ -15,7 +15,20 @@ const TOOLS = join(ROOT, 'target', 'tools')
 /** The oldest that is accepted, and the newest of each line that is maintained. */
 const NODES = ['20.17.0', '20.20.2', '22.23.5', '24.22.3', '26.12.1']
 /** Those that go through what is installed, and can tell one version of Node.js from another. */
-const TESTED = ['lifecycle', 'module-formats', 'check', 'express', 'redis']
+const TESTED = [
+  'lifecycle',
+  'lifecycle-loading',
+  'lifecycle-memory',
+  'lifecycle-workers',
+  'module-formats',
+  'check',
+  'express-answers',
+  'express-checker',
+  'express-options',
+  'express-routes',
+  'express-timing',
+  'redis',
+]
 const LONGEST_MS = 600_000
 const OWN = 'ip-risk-linux-x64-gnu'
 const IS_LINUX_X64 = process.platform === 'linux' && process.arch === 'x64'

@@ -20,7 +20,13 @@ const READ_BY_CHECKERS =
 const GENERATED = ['index.js', 'index.d.ts']
 
 /** What is tested as it is published: packed, and installed into an empty directory. */
-const TESTED_INSTALLED = ['lifecycle.test.mjs', 'module-formats.test.mjs']
+const TESTED_INSTALLED = [
+  'lifecycle.test.mjs',
+  'lifecycle-loading.test.mjs',
+  'lifecycle-memory.test.mjs',
+  'lifecycle-workers.test.mjs',
+  'module-formats.test.mjs',
+]
 
 /** Runs a command and ends with its exit code when it fails. */
 function run(title, command, ...words) {

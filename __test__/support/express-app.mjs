@@ -12,6 +12,8 @@ export const scoring = (score) => `192.0.2.${score}`
 export const UNAVAILABLE = '203.0.113.11'
 /** The provider never answers. */
 export const HANGING = '203.0.113.17'
+/** A VPN with a low score. */
+export const LOW_VPN = '198.51.100.15'
 
 /** Defines the same tests for Express 4 and 5. */
 export function onEachExpress(title, define) {
