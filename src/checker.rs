@@ -27,7 +27,7 @@ use crate::error::{Result, closed, coded, internal};
 use crate::outcome::{self, Outcome, to_json};
 use crate::registry;
 use crate::setup::Setup;
-use crate::stats::{Stats, state_of};
+use crate::stats::Stats;
 use crate::text::Text;
 use crate::words;
 
@@ -399,7 +399,7 @@ impl RiskChecker {
     ) -> Result<PromiseRaw<'env, Option<String>>> {
         let (checker, address) = (self.checker()?, probe(&text)?);
         let diagnosis = async move {
-            let state = checker.engine().diagnose_redis(address).await.map(|stats| state_of(stats.state));
+            let state = checker.engine().diagnose_redis(address).await.map(|stats| stats.state.parts());
             Ok(state.map(|(state, cause, _)| json!({ "state": state, "cause": cause }).to_string()))
         };
         env.spawn_future(diagnosis).map_err(|_| internal("redis could not be asked"))

@@ -9,7 +9,7 @@ use ip_risk_core::checker::Checker;
 use ip_risk_core::decision::Action;
 use ip_risk_core::error::Code;
 use ip_risk_core::feeds::feed_source::FeedStats as CoreFeedStats;
-use ip_risk_core::shared_cache::{CacheState, SharedCacheStats};
+use ip_risk_core::shared_cache::SharedCacheStats;
 use ip_risk_core::stats::{EngineStats, PolicyStats as CorePolicyStats, Rung};
 use napi_derive::napi;
 
@@ -365,19 +365,8 @@ impl From<&Vec<u64>> for Rungs {
     }
 }
 
-/// A state, why, and since when.
-pub(crate) fn state_of(state: CacheState) -> (&'static str, Option<&'static str>, Option<u64>) {
-    match state {
-        CacheState::Idle => ("idle", None, None),
-        CacheState::Connecting => ("connecting", None, None),
-        CacheState::Connected { since } => ("connected", None, Some(since)),
-        CacheState::Away { why, since } => ("away", Some(why.as_str()), Some(since)),
-        CacheState::Closed => ("closed", None, None),
-    }
-}
-
 fn redis_stats(read: SharedCacheStats) -> RedisStats {
-    let (state, cause, since) = state_of(read.state);
+    let (state, cause, since) = read.state.parts();
     RedisStats {
         state: state.to_owned(),
         cause: nullable(cause.map(str::to_owned)),

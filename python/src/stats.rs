@@ -8,7 +8,7 @@ use ip_risk_core::checker::Checker;
 use ip_risk_core::decision::Action;
 use ip_risk_core::error::Code;
 use ip_risk_core::feeds::feed_source::FeedStats;
-use ip_risk_core::shared_cache::{CacheState, SharedCacheStats};
+use ip_risk_core::shared_cache::SharedCacheStats;
 use ip_risk_core::stats::{EngineStats, PolicyStats, Rung};
 use serde_json::{Map, Value, json};
 
@@ -115,19 +115,8 @@ fn upstream_health(Health { state, cause, since, next_probe }: Health) -> Value 
     })
 }
 
-/// A state, why, and since when.
-fn state_of(state: CacheState) -> (&'static str, Option<&'static str>, Option<u64>) {
-    match state {
-        CacheState::Idle => ("idle", None, None),
-        CacheState::Connecting => ("connecting", None, None),
-        CacheState::Connected { since } => ("connected", None, Some(since)),
-        CacheState::Away { why, since } => ("away", Some(why.as_str()), Some(since)),
-        CacheState::Closed => ("closed", None, None),
-    }
-}
-
 fn redis_stats(read: &SharedCacheStats) -> Value {
-    let (state, cause, since) = state_of(read.state);
+    let (state, cause, since) = read.state.parts();
     json!({
         "state": state,
         "cause": cause,

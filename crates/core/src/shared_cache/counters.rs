@@ -29,6 +29,20 @@ pub enum CacheState {
     Closed,
 }
 
+impl CacheState {
+    /// Its name, why it is away, and since when it is away or connected, in milliseconds since 1970.
+    #[must_use]
+    pub fn parts(self) -> (&'static str, Option<&'static str>, Option<u64>) {
+        match self {
+            Self::Idle => ("idle", None, None),
+            Self::Connecting => ("connecting", None, None),
+            Self::Connected { since } => ("connected", None, Some(since)),
+            Self::Away { why, since } => ("away", Some(why.as_str()), Some(since)),
+            Self::Closed => ("closed", None, None),
+        }
+    }
+}
+
 impl From<&State> for CacheState {
     fn from(state: &State) -> Self {
         match *state {
