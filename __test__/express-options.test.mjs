@@ -61,7 +61,7 @@ onEachExpress('skip', (express) => {
       const { isSkipped, reports } = await isSkippedBy(t, skip)
       assert.equal(isSkipped, false)
       assert.deepEqual(
-        reports.map(({ level, details }) => [level, details.hook, details.error]),
+        reports.map(({ level, details }) => [level, details.hook, details.err]),
         [['error', 'skip', error]],
       )
     }
@@ -138,7 +138,7 @@ onEachExpress('clientIp', (express) => {
         { ip, provenance, reasons },
         { ip: null, provenance: 'unverified', reasons: ['invalid_address'] },
       )
-      const reports = hookReports(logger).map(({ details }) => [details.hook, details.error.message])
+      const reports = hookReports(logger).map(({ details }) => [details.hook, details.err.message])
       assert.deepEqual(reports, what in mistakes ? [['clientIp', mistakes[what]]] : [])
       const payment = await startGate(t, express, { gate: { clientIp, policy: 'payment' } })
       assertHeld(await payment.ask(scoring(0)))

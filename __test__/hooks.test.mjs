@@ -75,7 +75,7 @@ onEachExpress('hooks', (express) => {
       assert.equal(reports.length, 1)
       const [{ level, details, message }] = reports
       assert.deepEqual([level, details.hook, message.includes('the decision stands')], ['error', name, true])
-      assert.equal(details.error, error)
+      assert.equal(details.err, error)
     }
 
     test(`${name} replaces what is usual`, async (t) => {
@@ -281,7 +281,7 @@ onEachExpress('hooks', (express) => {
         assert.equal(reached.handler, isWatching ? 2 : 1)
         const reports = hookReports(logger)
         assert.deepEqual(
-          reports.map(({ level, details }) => [level, details.hook, details.error.message]),
+          reports.map(({ level, details }) => [level, details.hook, details.err.message]),
           [0, 80].map(() => ['error', 'onDecision', 'observer failed']),
         )
       }
@@ -333,7 +333,7 @@ describe('a `next` that throws, without Express to catch it', () => {
         })
       })
       assert.equal((await send()).text, 'handled')
-      await until(() => hookReports(logger).some(({ details }) => details.error.message === 'of next'))
+      await until(() => hookReports(logger).some(({ details }) => details.err.message === 'of next'))
       await turns()
     })
   }

@@ -30,6 +30,10 @@ const FORWARDED_HEADERS = [
   'fastly-client-ip',
   'fly-client-ip',
   'x-azure-clientip',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'via',
 ]
 
 /** Each way to say "trust everybody". Express refuses `0.0.0.0/0` itself, see below. */
@@ -159,7 +163,7 @@ onEachExpress('how the address became known', (express) => {
         assert.equal((await trusting.ask({ headers })).decision.provenance, 'unverified', name)
       }
     }
-    for (const name of ['x-forwarded-proto', 'x-forwarded-host', 'via', 'x-request-id', 'user-agent']) {
+    for (const name of ['x-request-id', 'user-agent']) {
       assert.equal((await ask({ headers: { [name]: CLIENT } })).decision.provenance, 'socket', name)
     }
   })
@@ -204,6 +208,19 @@ onEachExpress('how the address became known', (express) => {
     assert.deepEqual([seen[0].provenance, seen[0].action, seen[0].ip], ['unverified', 'challenge', null])
   })
 
+  test('another framework, whose settings cannot be read, is served all the same', async (t) => {
+    const { checker } = await startChecker(t)
+    const gate = riskMiddleware({ checker })
+    const app = {
+      get() {
+        throw new Error('no such setting')
+      },
+    }
+    const request = { app, headers: {}, socket: { remoteAddress: scoring(0) } }
+    await new Promise((resolve) => gate(request, {}, resolve))
+    assert.deepEqual([request.ipRisk.provenance, request.ipRisk.action], ['socket', 'allow'])
+  })
+
   test('a trust function that throws leaves the address unverified, and the request is answered', async (t) => {
     await assertProvenance(t, throwingTrust, 'loopback', {}, 'socket')
     for (const skip of [undefined, () => false, async () => false]) {
@@ -213,7 +230,7 @@ onEachExpress('how the address became known', (express) => {
       const answer = await ask(CLIENT)
       assert.equal(answer.status, 200, answer.text.slice(0, 200))
       assert.deepEqual([answer.decision.provenance, answer.json.requireMfa], ['unverified', true])
-      const reports = hookReports(logger).map(({ details }) => [details.hook, details.error.message])
+      const reports = hookReports(logger).map(({ details }) => [details.hook, details.err.message])
       assert.deepEqual(reports, [['trust proxy', 'trust failed']])
     }
     const payment = await startGate(t, express, { trustProxy: throwingTrust, gate: { policy: 'payment' } })
@@ -457,9 +474,12 @@ describe('warnings about the set-up', () => {
     framework = 'express',
     loggers = 'undefined',
     gate = '{}',
+    mount = 'post',
+    listen = "0, '127.0.0.1'",
   }) {
     const source = `
       const { once } = require('node:events')
+      const http = require('node:http')
       const express = require('${framework}')
       const { riskMiddleware } = require('ip-risk')
       const { createTestChecker } = require('ip-risk/testing')
@@ -468,11 +488,14 @@ describe('warnings about the set-up', () => {
           const { checker, close } = await createTestChecker({ logger })
           const app = express()
           app.set('trust proxy', ${trustProxy})
-          app.post('/', riskMiddleware({ checker, ...${gate} }), (req, res) => res.end())
-          const server = app.listen(0, '127.0.0.1')
+          app.${mount}('/', riskMiddleware({ checker, ...${gate} }), (req, res) => res.end())
+          const server = app.listen(${listen})
           await once(server, 'listening')
+          const address = server.address()
+          const to = typeof address === 'string' ? { socketPath: address } : { host: '127.0.0.1', port: address.port }
           for (const headers of ${JSON.stringify(requests)}) {
-            await fetch('http://127.0.0.1:' + server.address().port, { method: 'POST', headers })
+            const [answer] = await once(http.request({ ...to, headers, method: 'POST', agent: false }).end(), 'response')
+            await once(answer.resume(), 'end')
           }
           server.close()
           server.closeAllConnections()
@@ -512,6 +535,18 @@ describe('warnings about the set-up', () => {
     assert.deepEqual(codesOf(await warningsOf(set)), ['ERR_IP_RISK_UNTRUSTED_FORWARDED'])
   })
 
+  test('requests that a proxy sends over a Unix socket are warned about, and not those without a proxy', async () => {
+    const listen = JSON.stringify(join(consumer.directory, 'app.sock'))
+    for (const [headers, codes] of [
+      [{ 'x-real-ip': scoring(0) }, ['ERR_IP_RISK_UNTRUSTED_FORWARDED']],
+      [{}, []],
+    ]) {
+      const lines = await warningsOf({ trustProxy: "'loopback'", requests: [headers], listen })
+      const setUp = codesOf(lines).filter((code) => code !== 'ERR_IP_RISK_INVALID_ADDRESS')
+      assert.deepEqual(setUp, codes)
+    }
+  })
+
   test('a correct set-up is not warned about', async () => {
     const set = { trustProxy: "'loopback'", requests: [{}, ...forwarding] }
     assert.deepEqual(await warningsOf(set), [])
@@ -526,6 +561,17 @@ describe('warnings about the set-up', () => {
     const set = { trustProxy: 'true', requests: forwarding, loggers: 'false, undefined' }
     assert.deepEqual(codesOf(await warningsOf(set)), ['ERR_IP_RISK_TRUST_ALL'])
   })
+
+  for (const [mount, codes] of [
+    ['use', ['ERR_IP_RISK_ROUTE']],
+    ['post', []],
+  ]) {
+    test(`a gate under \`app.${mount}\` with entries for routes is ${codes.length ? 'said not to match them' : 'not warned about'}`, async () => {
+      const gate = "{ deny: [{ cidr: '198.51.100.1', routes: ['/'] }] }"
+      const set = { trustProxy: "'loopback'", requests: forwarding, gate, mount }
+      assert.deepEqual(codesOf(await warningsOf(set)), codes)
+    })
+  }
 
   for (const [version, isOld] of [
     ['2.0.7', true],
@@ -558,10 +604,13 @@ describe('warnings about the set-up', () => {
           return close()
         })
       `
-      const { stderr } = await old.runText('app.cjs', source)
-      const lines = codedLines(stderr)
-      assert.deepEqual(codesOf(lines), isOld ? ['ERR_IP_RISK_PROXY_ADDR'] : [])
-      if (isOld) assert.match(lines[0], /^ip-risk: .*2\.0\.8.*update/)
+      // As a service starts it, too.
+      for (const cwd of [old.directory, '/']) {
+        const { stderr } = await old.runText('app.cjs', source, { cwd })
+        const lines = codedLines(stderr)
+        assert.deepEqual(codesOf(lines), isOld ? ['ERR_IP_RISK_PROXY_ADDR'] : [], cwd)
+        if (isOld) assert.match(lines[0], /^ip-risk: .*2\.0\.8.*update/)
+      }
     })
   }
 })

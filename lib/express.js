@@ -59,12 +59,14 @@ class Gate {
       return false
     }
     let isSkipped
+    let isLater = false
     try {
       isSkipped = skip(request)
+      isLater = isThenable(isSkipped)
     } catch (error) {
       isSkipped = failed(error)
     }
-    if (isThenable(isSkipped)) Promise.resolve(isSkipped).catch(failed).then(settleLater)
+    if (isLater) Promise.resolve(isSkipped).catch(failed).then(settleLater)
     else this.#judgeUnless(isSkipped, request, response, next)
   }
 
@@ -147,7 +149,7 @@ class Gate {
   #contextOf(request) {
     if (this.#routes.size === 0) return this.#context
     const route = this.#options.route ?? routeOf(request)
-    if (route === undefined && request.route !== undefined) this.#judge.log.warnOnce('ERR_IP_RISK_ROUTE')
+    if (route === undefined) this.#judge.log.warnOnce('ERR_IP_RISK_ROUTE')
     const number = route === undefined ? undefined : this.#routes.get(route)
     return number === undefined ? this.#context : this.#context | (number << 16)
   }

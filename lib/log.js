@@ -163,13 +163,13 @@ class Log {
   }
 
   /**
-   * What code of the application threw.
+   * What code of the application threw. Loggers like pino write errors as such under `err` alone.
    *
    * @param {string} hook
    * @param {unknown} error
    */
   hookFailed(hook, error) {
-    this.#write('error', { code: 'ERR_IP_RISK_HOOK', hook, error }, adviceFor('ERR_IP_RISK_HOOK'))
+    this.#write('error', { code: 'ERR_IP_RISK_HOOK', hook, err: error }, adviceFor('ERR_IP_RISK_HOOK'))
   }
 
   /** Writes what is still counted, and stops. */

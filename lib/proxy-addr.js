@@ -1,7 +1,7 @@
 'use strict'
 
 const { createRequire } = require('node:module')
-const { join } = require('node:path')
+const { dirname, join } = require('node:path')
 
 /**
  * @import { Log } from './log.js'
@@ -33,12 +33,15 @@ function isOld(version) {
   return differing !== -1 && parts[differing] < SAFE[differing]
 }
 
-/** The working directory; a name that resolves nothing when it was deleted. */
-function workingDirectory() {
+/** Where the application may be: where its script is, and where it was started, which services leave at `/`. */
+function directories() {
+  const script = process.argv[1]
+  const ofScript = script === undefined ? [] : [dirname(script)]
   try {
-    return process.cwd()
+    return [...ofScript, process.cwd()]
   } catch {
-    return '/'
+    // It was deleted.
+    return ofScript
   }
 }
 
@@ -48,7 +51,7 @@ function workingDirectory() {
  * @param {Log} log
  */
 function reportOldProxyAddr(log) {
-  const version = proxyAddrVersion(workingDirectory())
+  const version = directories().map(proxyAddrVersion).find(Boolean)
   if (version !== undefined && isOld(version)) log.warnOnce('ERR_IP_RISK_PROXY_ADDR')
 }
 

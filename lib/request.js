@@ -10,7 +10,7 @@ const { facts: FACTS } = require('./vocabulary.js')
  * @typedef {(address: string, hop: number) => boolean} Trust
  */
 
-/** Headers in which proxies forward an address. Their values are never read. */
+/** Headers that only proxies write, most of them with an address. Their values are never read. */
 const FORWARDED_HEADERS = [
   'x-forwarded-for',
   'forwarded',
@@ -22,6 +22,10 @@ const FORWARDED_HEADERS = [
   'fastly-client-ip',
   'fly-client-ip',
   'x-azure-clientip',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'via',
 ]
 
 /** Addresses all over the internet. A setting that trusts all of one family trusts everybody. */
@@ -42,10 +46,8 @@ const trustsEveryone = new WeakMap()
  * @param {unknown} app
  */
 function isTrustingEveryone(app) {
-  const get = /** @type {{ get?: unknown }} */ (app ?? {}).get
-  if (typeof get !== 'function') return false
-  const trust = get.call(app, 'trust proxy fn')
-  if (typeof trust !== 'function') return false
+  const trust = trustOf(app)
+  if (trust === undefined) return false
   const known = trustsEveryone.get(trust)
   if (known !== undefined) return known
   const found = PROBES.some((family) => family.every((address) => isTrusted(trust, address)))
@@ -54,7 +56,22 @@ function isTrustingEveryone(app) {
 }
 
 /**
- * @param {Function} trust
+ * The trust function of Express; other frameworks may have anything in its place.
+ *
+ * @param {unknown} app
+ * @returns {Trust | undefined}
+ */
+function trustOf(app) {
+  try {
+    const trust = /** @type {{ get?: (name: string) => unknown }} */ (app ?? {}).get?.('trust proxy fn')
+    return typeof trust === 'function' ? /** @type {Trust} */ (trust) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * @param {Trust} trust
  * @param {string} address
  */
 function isTrusted(trust, address) {
@@ -81,10 +98,10 @@ function hasForwardedHeader(headers) {
 function factsOf(request, ip) {
   let facts = FACTS.framework
   if (isTrustingEveryone(request.app)) facts |= FACTS.trustsEveryone
-  if (ip !== undefined && ip === request.socket?.remoteAddress) {
-    facts |= FACTS.isPeer
-    if (hasForwardedHeader(request.headers)) facts |= FACTS.forwardedHeader
-  }
+  const isPeer = ip !== undefined && ip === request.socket?.remoteAddress
+  if (isPeer) facts |= FACTS.isPeer
+  // A peer behind a Unix socket has no address.
+  if ((isPeer || ip === undefined) && hasForwardedHeader(request.headers)) facts |= FACTS.forwardedHeader
   return facts
 }
 

@@ -245,7 +245,10 @@ export interface RiskCheckerOptions {
    * the URL. Default: `https://api.ipgeolocation.io`.
    */
   endpoint?: string
-  /** How long one look-up may take in all, a second attempt included, in milliseconds, 1 to 60,000. Default 1,500. */
+  /**
+   * How long one look-up may take in all, a second attempt included, in milliseconds, 1 to 60,000. Default 1,500. A call
+   * about a list may take four times that.
+   */
   deadlineMs?: number
   /** How long connecting may take, in milliseconds, 1 to 60,000. Default 1,000. */
   connectTimeoutMs?: number

@@ -22,8 +22,8 @@ pub(crate) fn for_python(code: Code) -> &'static str {
              addresses of your proxies, for example `uvicorn --forwarded-allow-ips=10.0.0.5`"
         }
         Code::UntrustedForwarded => {
-            "requests are forwarded, yet their client address is a private one, so that all clients look alike; wrap the \
-             application, as in `app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1)`, or name your proxies in uvicorn's \
+            "requests are forwarded, yet their client address is a private one or none, so that all clients look alike; \
+             wrap the application, as in `app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1)`, or name your proxies in uvicorn's \
              `--forwarded-allow-ips`"
         }
         _ => code.advice(),

@@ -82,10 +82,11 @@ impl Address {
         }
     }
 
-    /// The network that stands for the address in logs: its /24 or /48.
+    /// The network that stands for the address in logs: the /24 or /48 of what is judged, because the /48 of 6to4 holds a
+    /// whole IPv4 address.
     #[must_use]
     pub fn network(self) -> String {
-        match self.0 {
+        match self.judged().0 {
             IpAddr::V4(address) => format!("{}/24", Ipv4Addr::from_bits(address.to_bits() & 0xffff_ff00)),
             IpAddr::V6(address) => format!("{}/48", Ipv6Addr::from_bits(address.to_bits() & prefix_mask(48))),
         }
@@ -250,6 +251,7 @@ mod tests {
     fn shortens_addresses_for_logs() {
         assert_eq!(Address::parse("8.8.4.4").unwrap().network(), "8.8.4.0/24");
         assert_eq!(Address::parse("2606:4700:1:2::3").unwrap().network(), "2606:4700:1::/48");
+        assert_eq!(Address::parse("2002:808:404::1").unwrap().network(), "8.8.4.0/24");
     }
 
     #[test]

@@ -200,8 +200,10 @@ impl Checker {
             return Some(Finding::Denied);
         }
         if is_special {
-            let is_own_peer =
-                subject.provenance == Provenance::Socket && !subject.facts.has(Facts::FORWARDED_HEADER);
+            // One whose embedded IPv4 is special is somebody else, behind a gateway of this kind.
+            let is_own_peer = address == judged
+                && subject.provenance == Provenance::Socket
+                && !subject.facts.has(Facts::FORWARDED_HEADER);
             return Some(Finding::SpecialUse { is_own_peer });
         }
         if !self.engine.has_provider() {

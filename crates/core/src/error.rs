@@ -183,8 +183,8 @@ impl Code {
                  your proxies, for example `app.set('trust proxy', 'loopback, uniquelocal')`"
             }
             Self::UntrustedForwarded => {
-                "requests are forwarded, yet their client address is a private one, so that all clients look alike; set \
-                 `trust proxy` to the addresses of your proxies"
+                "requests are forwarded, yet their client address is a private one or none, so that all clients look alike; \
+                 set `trust proxy` to the addresses of your proxies, or write `clientIp` where they come over a Unix socket"
             }
             Self::ProxyAddr => {
                 "the installed `proxy-addr` is older than 2.0.8 and can trust the whole internet (CVE-2026-90711); update it"
@@ -192,8 +192,8 @@ impl Code {
             Self::Hook => "a hook of the application failed; the decision stands",
             Self::Closed => "the checker is closed; close it after the server",
             Self::Route => {
-                "a policy names routes, but the gate stands on a route whose pattern is not one text, so that none of \
-                 them applies; write the option `route`"
+                "a policy names routes, but the gate stands before all of them, or on one whose pattern is not one text, so \
+                 that none of them applies; write the option `route`"
             }
             Self::Internal => "a defect of ip-risk; please report it",
             _ => "",

@@ -217,8 +217,14 @@ pub(crate) fn internal(message: &str) -> Error {
 fn https_proxy(proxy: &Secret, no_proxy: Option<&str>) -> Result<Proxy, Error> {
     // The value may hold a password, so the message does not show it.
     let refused =
-        |_| Error::new(Code::Option, "`HTTPS_PROXY` must be a URL such as `http://proxy.internal:3128`");
-    let proxy = Proxy::https(proxy.expose()).map_err(refused)?;
+        || Error::new(Code::Option, "`HTTPS_PROXY` must be a URL such as `http://proxy.internal:3128`");
+    let written = proxy.expose();
+    // Others are taken by the client, which then goes without a proxy, or cannot connect at all.
+    let scheme = written.split_once("://").map_or("http", |(scheme, _)| scheme);
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Err(refused());
+    }
+    let proxy = Proxy::https(written).map_err(|_| refused())?;
     Ok(proxy.no_proxy(no_proxy.and_then(NoProxy::from_string)))
 }
 

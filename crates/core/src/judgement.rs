@@ -337,7 +337,9 @@ impl Draft<'_> {
         let is_private_without_being_the_peer = decision.source == Source::Special
             && decision.failure == Some(Code::SpecialUse)
             && facts.has(Facts::FRAMEWORK);
-        let is_unverified = decision.provenance == Provenance::Unverified && decision.address.is_some();
+        // Text that is no address is the client's; none at all, and forwarded, is a proxy behind a Unix socket.
+        let is_unverified = decision.provenance == Provenance::Unverified
+            && (decision.address.is_some() || facts.has(Facts::FORWARDED_HEADER));
         (is_private_without_being_the_peer || is_unverified).then_some(Code::UntrustedForwarded)
     }
 }

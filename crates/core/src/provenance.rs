@@ -13,7 +13,7 @@ impl Facts {
     pub const CUSTOM: u32 = 1 << 1;
     /// The framework trusts forwarded headers from anybody.
     pub const TRUSTS_EVERYONE: u32 = 1 << 2;
-    /// The request has a header in which proxies forward an address.
+    /// The request has a header that only proxies write.
     pub const FORWARDED_HEADER: u32 = 1 << 3;
     /// The text is the address of the socket's peer.
     pub const IS_PEER: u32 = 1 << 4;
@@ -46,7 +46,7 @@ impl Facts {
         if !self.has(Self::IS_PEER) {
             return Provenance::TrustedProxy;
         }
-        // A private peer that forwards an address is a proxy that nobody told the framework about.
+        // A private peer that forwards requests is a proxy that nobody told the framework about.
         if is_special && self.has(Self::FORWARDED_HEADER) {
             Provenance::Unverified
         } else {

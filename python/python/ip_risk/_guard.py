@@ -44,8 +44,12 @@ FORWARDED_HEADERS = (
     "fastly-client-ip",
     "fly-client-ip",
     "x-azure-clientip",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "via",
 )
-"""Headers in which proxies forward an address. Who wrote them is not known, so their values decide nothing."""
+"""Headers that only proxies write, most with an address. Who wrote them is not known, so their values decide nothing."""
 
 
 class _Pass(enum.Enum):

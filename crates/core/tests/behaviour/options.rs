@@ -421,15 +421,19 @@ fn nothing_that_is_printed_for_debugging_shows_the_key() {
 
 #[test]
 fn a_proxy_that_cannot_be_used_is_refused_without_being_shown() {
-    let surroundings = Surroundings {
-        https_proxy: Some(Secret::new(&format!("http://user:{PASSWORD}@[proxy"))),
-        ..Surroundings::default()
-    };
-    let options = CheckerOptions::read(&with_key(json!({})), surroundings).unwrap();
-    let error = Engine::new(options.engine, Arc::new(SystemClock)).unwrap_err();
-    assert_eq!(error.code(), Code::Option);
-    assert!(error.to_string().starts_with("`HTTPS_PROXY` must "), "{error}");
-    shows_nothing(&error.to_string());
+    // The client would go without one of another scheme, or be unable to connect.
+    for rest in ["http://", "ftp://", "socks5://", "socks9://"].map(|scheme| format!("{scheme}user:{PASSWORD}@")) {
+        let host = if rest.starts_with("http:") { "[proxy" } else { "proxy:3128" };
+        let surroundings = Surroundings {
+            https_proxy: Some(Secret::new(&format!("{rest}{host}"))),
+            ..Surroundings::default()
+        };
+        let options = CheckerOptions::read(&with_key(json!({})), surroundings).unwrap();
+        let error = Engine::new(options.engine, Arc::new(SystemClock)).unwrap_err();
+        assert_eq!(error.code(), Code::Option);
+        assert!(error.to_string().starts_with("`HTTPS_PROXY` must "), "{error}");
+        shows_nothing(&error.to_string());
+    }
 }
 
 #[test]

@@ -247,9 +247,32 @@ fn a_set_up_that_cannot_be_right_is_warned_about() {
             (from(Facts::IS_PEER | Facts::FORWARDED_HEADER), "127.0.0.1", Some(Code::UntrustedForwarded)),
             (from(Facts::IS_PEER | Facts::FORWARDED_HEADER), ADDRESS, None),
             (from(0), "10.0.0.1", Some(Code::UntrustedForwarded)),
+            // What a proxy behind a Unix socket forwards, and what a client writes.
+            (from(Facts::FORWARDED_HEADER), "", Some(Code::UntrustedForwarded)),
+            (from(0), "foo", None),
+            (from(0), "", None),
         ] {
             let decision = world.check(text, "login", facts).await;
             assert_eq!(decision.warning, warning, "{text} {facts:?}");
+        }
+    });
+}
+
+#[test]
+fn only_a_peer_that_is_special_itself_is_one_of_this_machine() {
+    runtime().block_on(async {
+        let world = World::new(json!({})).await;
+        for (text, action) in [
+            ("127.0.0.1", Action::Allow),
+            ("10.0.0.1", Action::Allow),
+            ("fd00::1", Action::Allow),
+            // They hold 10.0.0.1: 6to4, NAT64, Teredo.
+            ("2002:a00:1::1", Action::Hold),
+            ("64:ff9b::a00:1", Action::Hold),
+            ("2001::f5ff:fffe", Action::Hold),
+        ] {
+            let decision = world.check(text, "payment", from(Facts::IS_PEER)).await;
+            assert_eq!(decision.action, action, "{text}");
         }
     });
 }
