@@ -10,7 +10,7 @@ const { facts: FACTS } = require('./vocabulary.js')
  * @typedef {(address: string, hop: number) => boolean} Trust
  */
 
-/** Headers that only proxies write, most of them with an address. Their values are never read. */
+/** Headers that only proxies write. Their values are never read. */
 const FORWARDED_HEADERS = [
   'x-forwarded-for',
   'forwarded',

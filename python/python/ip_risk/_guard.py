@@ -49,7 +49,7 @@ FORWARDED_HEADERS = (
     "x-forwarded-port",
     "via",
 )
-"""Headers that only proxies write, most with an address. Who wrote them is not known, so their values decide nothing."""
+"""Headers that only proxies write. Who wrote them is not known, so their values decide nothing."""
 
 
 class _Pass(enum.Enum):
