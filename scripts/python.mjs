@@ -87,19 +87,27 @@ function checkVersion() {
 }
 
 /**
- * Builds the wheel with words of maturin, and says where it is.
+ * Brings what builds and checks the face.
  *
  * @param {Run} run
  * @param {string} python
+ */
+export function makeTools(run, python) {
+  makeEnvironment(run, python, TOOLS)
+  install(run, TOOLS, '-r', 'requirements.txt')
+}
+
+/**
+ * Builds the wheel with words of maturin, which is among the tools, and says where it is.
+ *
+ * @param {Run} run
  * @param {string[]} words
  */
-export function buildWheel(run, python, words) {
+export function buildWheel(run, words) {
   checkVersion()
   mkdirSync(WHEELS, { recursive: true })
   for (const name of readdirSync(WHEELS)) rmSync(join(WHEELS, name))
   for (const name of SHIPPED) copyFileSync(join(ROOT, name), join(FACE, 'python', 'ip_risk', name))
-  makeEnvironment(run, python, TOOLS)
-  install(run, TOOLS, '-r', 'requirements.txt')
   run('python: build', inside(TOOLS, 'maturin'), 'build', ...words, '--out', WHEELS)
   return onlyWheel()
 }
@@ -117,11 +125,12 @@ export function testPython(run, { isRelease = false } = {}) {
     console.error(NO_PYTHON)
     process.exit(1)
   }
-  const wheel = buildWheel(run, python, isRelease ? ['--release', '--sdist'] : ['--profile', 'dev'])
-  makeEnvironment(run, python, CLEAN)
-  install(run, CLEAN, wheel, '-r', 'tests/requirements.txt')
+  makeTools(run, python)
   run('python: lints', inside(TOOLS, 'ruff'), 'check', '.')
   run('python: format', inside(TOOLS, 'ruff'), 'format', '--check', '.')
+  const wheel = buildWheel(run, isRelease ? ['--release', '--sdist'] : ['--profile', 'dev'])
+  makeEnvironment(run, python, CLEAN)
+  install(run, CLEAN, wheel, '-r', 'tests/requirements.txt')
   const interpreter = inside(CLEAN, 'python')
   run('python: types', inside(TOOLS, 'pyright'), '--pythonpath', interpreter)
   run('python: tests', interpreter, '-m', 'pytest')

@@ -5,7 +5,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { buildWheel, inside, install, makeEnvironment } from '../../../scripts/python.mjs'
+import { buildWheel, inside, install, makeEnvironment, makeTools } from '../../../scripts/python.mjs'
 import { ENV } from '../../rounds.mjs'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
@@ -25,7 +25,8 @@ function run(title, command, ...words) {
  * @param {string} python
  */
 export function preparePython(python) {
-  const wheel = buildWheel(run, python, ['--release'])
+  makeTools(run, python)
+  const wheel = buildWheel(run, ['--release'])
   makeEnvironment(run, python, ENVIRONMENT)
   install(run, ENVIRONMENT, wheel, '-r', `${HERE}requirements.txt`)
 }
