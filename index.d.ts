@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 // Types of what JavaScript adds to the addon. `npm run build` puts them in front of the generated part of
 // `index.d.ts`; edit them in `src/dts-header.d.ts`.
 
@@ -958,7 +959,7 @@ export declare class RiskChecker {
 export interface ActionCounts {
   /** Let through. */
   allow: number
-  /** Let through with a record. */
+  /** Let through, with a score that is worth a look. */
   log: number
   /** Let through to a second factor. */
   challenge: number

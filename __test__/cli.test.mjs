@@ -203,7 +203,7 @@ describe('ip-risk check', () => {
       ['10.0.0.1', '-', '-', 'allow', 'failed_open, special_use', 'special', 'ERR_IP_RISK_SPECIAL_USE'],
       [CLEAN, '0', 'low', 'allow', 'below_thresholds', 'api'],
     ])
-    assert.match(stderr, /^ip-risk: one address not scored: [^\n]+ \(ERR_IP_RISK_INVALID_ADDRESS\)$/m)
+    assert.match(stderr, /^ip-risk: one address not looked up: [^\n]+ \(ERR_IP_RISK_INVALID_ADDRESS\)$/m)
     assert.match(stderr, /\(ERR_IP_RISK_SPECIAL_USE\)$/m)
     assert.equal(code, 1)
   })
@@ -228,7 +228,7 @@ describe('ip-risk check', () => {
     assert.equal(columns(stdout).filter((row) => row.at(-1) === 'ERR_IP_RISK_KEY_REFUSED').length, 2)
     assert.match(
       stderr,
-      /^ip-risk: 2 addresses not scored: [^\n]*IPGEO_API_KEY[^\n]* \(ERR_IP_RISK_KEY_REFUSED\)\n$/,
+      /^ip-risk: 2 addresses not looked up: [^\n]*IPGEO_API_KEY[^\n]* \(ERR_IP_RISK_KEY_REFUSED\)\n$/,
     )
     assert.equal(code, 1)
     await strict.close()

@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test'
 import { makeConsumer } from './support/consumer.mjs'
 import { assertBlocked, assertHeld } from './support/express-answers.mjs'
 import { onEachExpress, scoring, startGate, turns, until } from './support/express-app.mjs'
+import { riskMiddleware } from './support/package.mjs'
 
 describe('the checker that the process shares', () => {
   let consumer
@@ -91,7 +92,9 @@ describe('the checker that the process shares', () => {
     const watching = { ...env(consumer.directory), IP_RISK_MODE: 'log-only' }
     const { code, stdout, stderr } = await consumer.runText('app.cjs', application, { env: watching })
     assert.equal(code, 0, stderr)
-    assert.deepEqual(JSON.parse(stdout).statuses, [200, 200, 200, 200])
+    const [said, found] = stdout.trim().split('\n')
+    assert.match(said, /^ip-risk: `IP_RISK_MODE=log-only` is set/)
+    assert.deepEqual(JSON.parse(found).statuses, [200, 200, 200, 200])
   })
 
   test('needs no key for a policy that opens, and `riskMiddleware()` refuses one that closes', async () => {
@@ -127,6 +130,14 @@ describe('the checker that the process shares', () => {
 })
 
 onEachExpress('a closed checker', (express) => {
+  test('makes no new gate', async (t) => {
+    const { checker } = await startGate(t, express)
+    await checker.close()
+    for (const options of [{}, { policy: 'payment' }, { onFailure: 'closed' }]) {
+      assert.throws(() => riskMiddleware({ checker, ...options }), { code: 'ERR_IP_RISK_CLOSED' })
+    }
+  })
+
   test('keeps the application up', async (t) => {
     for (const [gate, status, requireMfa] of [
       [{}, 200, false],

@@ -124,6 +124,9 @@ onEachExpress('clientIp', (express) => {
   const promised = '`clientIp` must return text, not a promise'
   const mistakes = {
     throws: error.message,
+    'gives a number': '`clientIp` must return text, not 3221226064',
+    'gives an array': '`clientIp` must return text, not Array',
+    'gives an object that turns into an address': '`clientIp` must return text, not Object',
     'gives a promise': promised,
     'gives a promise that rejects': promised,
   }
@@ -239,6 +242,7 @@ onEachExpress('a policy written at the route', (express) => {
 describe('mistakes in the options', () => {
   const mistakes = [
     [{ onBlok() {} }, 'UNKNOWN_OPTION', /`onBlok`.*`onBlock`/],
+    [{ headers: {}, socket: {} }, 'ARGUMENT', /given a request.*`riskMiddleware\(\)`/],
     [{ polcy: 'login' }, 'UNKNOWN_OPTION', /`polcy`.*`policy`/],
     [{ treshold: {} }, 'UNKNOWN_OPTION', /`treshold`.*`thresholds`/],
     [{ blockUnverifed: true }, 'UNKNOWN_OPTION', /`blockUnverifed`.*`blockUnverified`/],

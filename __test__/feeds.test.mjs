@@ -495,11 +495,24 @@ describe('a mistake in `feeds`', () => {
 })
 
 describe('the directory', () => {
-  test('may be empty: then the package stands in', (t) => {
+  test('may be empty: then the package stands in, and a line says so', (t) => {
     const dir = join(makeFiles(t)('nothing.txt', ''), '..')
-    assertDecision(keyless(t, { feeds: { dir } }).stats().feeds, { origin: 'seed', failure: null })
-    const checker = withEnvironment({ IP_RISK_FEEDS: dir }, () => keyless(t))
-    assertDecision(checker.stats().feeds, { origin: 'seed', failure: null })
+    const named = { 'feeds.dir': { feeds: { dir } }, IP_RISK_FEEDS: {} }
+    for (const [name, options] of Object.entries(named)) {
+      const logger = recordingLogger()
+      const environment = name === 'IP_RISK_FEEDS' ? { IP_RISK_FEEDS: dir } : {}
+      const { origin, failure } = withEnvironment(environment, () =>
+        keyless(t, { ...options, logger }),
+      ).stats().feeds
+      assert.equal(origin, 'seed')
+      assert.match(
+        failure,
+        literal(
+          `\`${name}\` names \`${dir}\`, which holds no feeds yet; fill it with \`ip-risk feeds update`,
+        ),
+      )
+      assert.ok(logger.lines.some(({ level, message }) => level === 'warn' && message === failure))
+    }
   })
 
   test('that is damaged costs only what it would have known, and a line says so', (t) => {

@@ -433,11 +433,11 @@ test('the line about a deny entry says who answers for it', async (t) => {
 test('a closed checker goes on saying that it opens', async (t) => {
   const logger = recordingLogger()
   const { checker } = await startChecker(t, { logger })
+  const send = await startApp(t, express5, (app) =>
+    app.post('/login', riskMiddleware({ checker }), showRequest),
+  )
   await checker.check(UNAVAILABLE)
   await checker.close()
-  const send = await startApp(t, express5, (app) =>
-    app.post('/login', riskMiddleware({ checker: checker }), showRequest),
-  )
   await send({ from: scoring(0) })
   const failures = logger.lines.map(({ details }) => details.failure).filter(Boolean)
   assert.deepEqual(failures, ['ERR_IP_RISK_UPSTREAM_STATUS', 'ERR_IP_RISK_CLOSED'])

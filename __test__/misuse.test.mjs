@@ -34,16 +34,15 @@ describe('a mistake of the caller', () => {
 
   test('in the list rejects', async (t) => {
     const { checker, api } = await startTestChecker(t)
-    for (const ips of [
-      undefined,
-      null,
-      '1.1.1.1',
-      { length: 1 },
-      new Set(['1.1.1.1']),
-      ['192.0.2.1', 5],
-      [null],
+    for (const ips of [undefined, null, '1.1.1.1', { length: 1 }, new Set(['1.1.1.1'])]) {
+      const message = /`ips` must be an array of strings, not .*; write `\[\.\.\.ips\]`, or use `checkStream`/
+      await assert.rejects(checker.checkMany(ips), { code: 'ERR_IP_RISK_ARGUMENT', message })
+    }
+    for (const [ips, message] of [
+      [['192.0.2.1', 5], '`ips[1]` must be a string, not 5'],
+      [[null], '`ips[0]` must be a string, not null'],
     ]) {
-      const expected = { code: 'ERR_IP_RISK_ARGUMENT', message: /`ips` must be an array of strings/ }
+      const expected = { code: 'ERR_IP_RISK_ARGUMENT', message }
       await assert.rejects(checker.checkMany(ips), expected)
     }
     assert.equal(api.requestCount(), 0)

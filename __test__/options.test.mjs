@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { recordingLogger } from './support/express-app.mjs'
 import { literal } from './support/literal.mjs'
 import { RiskChecker, createTestChecker, startMockApi } from './support/package.mjs'
 import { makeChecker, publicAddress, startApi, startTestChecker, withEnvironment } from './support/start.mjs'
@@ -410,6 +411,16 @@ describe('IP_RISK_MODE', () => {
     const { mode: decided, action, wouldBe } = await checker.check(block, { policy: 'gate' })
     return [decided, action, wouldBe]
   }
+
+  test('`log-only` is said at the start', async (t) => {
+    const logger = recordingLogger()
+    const api = await startApi(t)
+    withEnvironment({ IP_RISK_MODE: 'log-only' }, () => makeChecker(t, api, { logger }))
+    assert.match(
+      logger.lines.map(({ message }) => message).join(),
+      /`IP_RISK_MODE=log-only` is set: nobody is stopped/,
+    )
+  })
 
   test('`log-only` is a kill switch over code', async (t) => {
     for (const mode of [undefined, 'enforce', 'log-only']) {

@@ -22,6 +22,7 @@ describe('warnings about the set-up', () => {
     loggers = 'undefined',
     gate = '{}',
     mount = 'post',
+    path = '/',
     listen = "0, '127.0.0.1'",
   }) {
     const source = `
@@ -35,13 +36,13 @@ describe('warnings about the set-up', () => {
           const { checker, close } = await createTestChecker({ logger })
           const app = express()
           app.set('trust proxy', ${trustProxy})
-          app.${mount}('/', riskMiddleware({ checker, ...${gate} }), (req, res) => res.end())
+          app.${mount}('${path}', riskMiddleware({ checker, ...${gate} }), (req, res) => res.end())
           const server = app.listen(${listen})
           await once(server, 'listening')
           const address = server.address()
           const to = typeof address === 'string' ? { socketPath: address } : { host: '127.0.0.1', port: address.port }
           for (const headers of ${JSON.stringify(requests)}) {
-            const [answer] = await once(http.request({ ...to, headers, method: 'POST', agent: false }).end(), 'response')
+            const [answer] = await once(http.request({ ...to, path: '${path}', headers, method: 'POST', agent: false }).end(), 'response')
             await once(answer.resume(), 'end')
           }
           server.close()
@@ -110,13 +111,28 @@ describe('warnings about the set-up', () => {
   })
 
   test('a gate in front of all routes says that its entries for routes do not apply, one on a route does not', async () => {
-    const gate = "{ deny: [{ cidr: '198.51.100.1', routes: ['/'] }] }"
-    for (const [mount, codes] of [
-      ['use', ['ERR_IP_RISK_ROUTE']],
-      ['post', []],
+    const denying = (route) => `{ deny: [{ cidr: '198.51.100.1', routes: ['${route}'] }] }`
+    for (const [mount, gate, codes] of [
+      ['use', denying('/'), ['ERR_IP_RISK_ROUTE']],
+      ['post', denying('/'), []],
     ]) {
       const lines = await warningsOf({ trustProxy: "'loopback'", requests: forwarding, gate, mount })
       assert.deepEqual(codesOf(lines), codes, mount)
+    }
+  })
+
+  test('routes that were most likely meant for a gate, and are not its pattern, are said not to apply', async () => {
+    for (const [path, route, codes] of [
+      ['/login', '/api/login', ['ERR_IP_RISK_ROUTE']],
+      ['/login', 'POST /login', ['ERR_IP_RISK_ROUTE']],
+      ['/login', 'login', ['ERR_IP_RISK_ROUTE']],
+      ['/login', '/login/', ['ERR_IP_RISK_ROUTE']],
+      ['/login', '/sign-up', []],
+      ['/login', '/login', []],
+    ]) {
+      const gate = `{ deny: [{ cidr: '198.51.100.1', routes: ['${route}'] }] }`
+      const lines = await warningsOf({ trustProxy: "'loopback'", requests: forwarding, gate, path })
+      assert.deepEqual(codesOf(lines), codes, route)
     }
   })
 

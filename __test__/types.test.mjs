@@ -51,3 +51,16 @@ for (const [resolution, extensions, options] of [
     })
   })
 }
+
+test('the declarations need no types of Node.js', async (t) => {
+  const project = makeConsumer()
+  t.after(() => project.remove())
+  project.write(
+    'app.mts',
+    "import { RiskChecker } from 'ip-risk'\nawait using checker = new RiskChecker()\nvoid checker\n",
+  )
+  const compilerOptions = { ...STRICT, module: 'nodenext', target: 'es2022', types: [], noEmit: true }
+  project.write('tsconfig.json', JSON.stringify({ compilerOptions, files: ['app.mts'] }))
+  const { stdout, stderr } = await project.compile(['--project', 'tsconfig.json'])
+  assert.equal(stdout + stderr, '')
+})

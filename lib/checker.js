@@ -162,8 +162,13 @@ function checkText(ip) {
 /** @param {string[]} ips */
 function checkedTexts(ips) {
   // `every` would pass over holes.
-  if (!Array.isArray(ips) || Array.from(ips).some((ip) => typeof ip !== 'string')) {
-    throw coded('ERR_IP_RISK_ARGUMENT', '`ips` must be an array of strings')
+  const wrong = Array.isArray(ips) ? Array.from(ips).findIndex((ip) => typeof ip !== 'string') : undefined
+  if (wrong === undefined) {
+    const advice = 'write `[...ips]`, or use `checkStream`'
+    throw coded('ERR_IP_RISK_ARGUMENT', `\`ips\` must be an array of strings, not ${shown(ips)}; ${advice}`)
+  }
+  if (wrong !== -1) {
+    throw coded('ERR_IP_RISK_ARGUMENT', `\`ips[${wrong}]\` must be a string, not ${shown(ips[wrong])}`)
   }
   if (ips.length <= mostAddresses) return ips
   const message = `\`checkMany\` takes at most ${mostAddresses} addresses, not ${ips.length}; use \`checkStream\``

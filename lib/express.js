@@ -1,5 +1,6 @@
 'use strict'
 
+const { shown } = require('./errors.js')
 const { readOptions } = require('./middleware-options.js')
 const { reportOldProxyAddr } = require('./proxy-addr.js')
 const { factsOf, routeOf } = require('./request.js')
@@ -21,6 +22,8 @@ class Gate {
   #judge
   #context
   #routes
+  /** Patterns that the policy does not name, once looked at. */
+  #others = new Set()
 
   /** @param {MiddlewareOptions} written */
   constructor(written) {
@@ -128,6 +131,9 @@ class Gate {
         text.then(undefined, () => {})
         throw new TypeError('`clientIp` must return text, not a promise')
       }
+      if (text !== undefined && text !== null) {
+        throw new TypeError(`\`clientIp\` must return text, not ${shown(text)}`)
+      }
       return undefined
     } catch (error) {
       this.#judge.log.hookFailed(clientIp === undefined ? 'trust proxy' : 'clientIp', error)
@@ -149,9 +155,23 @@ class Gate {
   #contextOf(request) {
     if (this.#routes.size === 0) return this.#context
     const route = this.#options.route ?? routeOf(request)
-    if (route === undefined) this.#judge.log.warnOnce('ERR_IP_RISK_ROUTE')
     const number = route === undefined ? undefined : this.#routes.get(route)
+    if (number === undefined && this.#options.route === undefined) this.#lookAtRoute(route)
     return number === undefined ? this.#context : this.#context | (number << 16)
+  }
+
+  /**
+   * A policy may well name the routes of others alone. One that resembles this gate's was most likely meant for it, and
+   * written with the prefix of a mounted router, a method, or another slash.
+   *
+   * @param {string | undefined} route
+   */
+  #lookAtRoute(route) {
+    if (this.#others.has(route)) return
+    this.#others.add(route)
+    if (route === undefined || [...this.#routes.keys()].some((named) => resemble(named, route))) {
+      this.#judge.log.warnOnce('ERR_IP_RISK_ROUTE')
+    }
   }
 
   /**
@@ -321,6 +341,17 @@ function refuse(response, next, status, error) {
  */
 function isThenable(value) {
   return typeof (/** @type {{ then?: unknown } | undefined} */ (value)?.then) === 'function'
+}
+
+/**
+ * Whether one is the end of the other.
+ *
+ * @param {string} named
+ * @param {string} route
+ */
+function resemble(named, route) {
+  const [one, other] = [named, route].map((text) => text.replace(/\/$/, ''))
+  return one.endsWith(other) || other.endsWith(one)
 }
 
 /**

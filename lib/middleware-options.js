@@ -22,6 +22,11 @@ let sharedChecker
  * @param {MiddlewareOptions} written
  */
 function readOptions(written) {
+  if (isRequest(written)) {
+    const message =
+      '`riskMiddleware` was given a request; call it where the route is made, as `riskMiddleware()`'
+    throw coded('ERR_IP_RISK_ARGUMENT', message)
+  }
   if (written instanceof RiskChecker) {
     throw coded('ERR_IP_RISK_ARGUMENT', '`options` is a checker; pass it as the option `checker`')
   }
@@ -40,6 +45,15 @@ function readOptions(written) {
     : judge.contextOf(options.policy, undefined)
   judge.requireUsable(context)
   return { options, judge, context }
+}
+
+/**
+ * Whether the middleware itself was put at a route, in place of what it makes.
+ *
+ * @param {unknown} value
+ */
+function isRequest(value) {
+  return typeof value === 'object' && value !== null && 'headers' in value && 'socket' in value
 }
 
 /** @param {MiddlewareOptions} options */

@@ -341,15 +341,13 @@ impl RiskChecker {
     /// Refuses a policy that a gate cannot use without a key.
     #[napi(catch_unwind, skip_typescript)]
     pub fn require_usable(&self, context: u32) -> Result<()> {
-        // A closed checker answers by itself, at every request.
-        let Ok(checker) = self.checker() else { return Ok(()) };
-        checker.require_usable(split(context).0).map_err(|error| coded(&error))
+        self.checker()?.require_usable(split(context).0).map_err(|error| coded(&error))
     }
 
     /// What is worth a line at the start: `{ message, code }`, with the code of what is wrong if anything is.
     #[napi(catch_unwind, skip_typescript)]
     pub fn notices(&self) -> Result<String> {
-        let notices = self.checker()?.engine().notices();
+        let notices = self.checker()?.notices();
         let notices = notices
             .iter()
             .map(|(code, message)| json!({ "code": code.map(Code::as_str), "message": message }));

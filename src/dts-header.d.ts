@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 // Types of what JavaScript adds to the addon. `npm run build` puts them in front of the generated part of
 // `index.d.ts`; edit them in `src/dts-header.d.ts`.
 

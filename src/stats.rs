@@ -18,7 +18,7 @@ use napi_derive::napi;
 pub struct ActionCounts {
     /// Let through.
     pub allow: f64,
-    /// Let through with a record.
+    /// Let through, with a score that is worth a look.
     pub log: f64,
     /// Let through to a second factor.
     pub challenge: f64,

@@ -38,7 +38,7 @@ Options:
 
 Exit codes:
   0  every address was answered
-  1  at least one address could not be scored; its line says why
+  1  at least one address could not be looked up; its line says why, and from what it was judged instead
   2  a mistake in the usage or the configuration
 
 Examples:
@@ -207,7 +207,7 @@ function reportFailures(failures) {
   const { adviceFor } = require('../log.js')
   for (const [code, count] of failures) {
     const addresses = count === 1 ? 'one address' : `${count} addresses`
-    console.error(`ip-risk: ${addresses} not scored: ${adviceFor(code)} (${code})`)
+    console.error(`ip-risk: ${addresses} not looked up: ${adviceFor(code)} (${code})`)
   }
 }
 

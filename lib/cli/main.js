@@ -40,13 +40,14 @@ Options:
 
 Environment:
   IPGEO_API_KEY   the key of the ipgeolocation.io Security API; without it, scores come from offline feeds
+  REDIS_URL       a Redis that processes share what is known on, and budgets
   IP_RISK_FEEDS   the directory that \`ip-risk feeds update\` writes; without it, the feeds in the package
   IP_RISK_MODE    \`log-only\` lets everything through and records what would have happened
   HTTPS_PROXY, NO_PROXY, NODE_EXTRA_CA_CERTS, NO_COLOR   as usual
 
 Exit codes:
   0  answered
-  1  at least one address could not be scored, or \`doctor\` found a failure
+  1  at least one address could not be looked up, or \`doctor\` found a failure
   2  a mistake in the usage or the configuration
   \`ip-risk feeds update --help\` shows those of an update
 `

@@ -78,7 +78,7 @@ Any key that is not empty is accepted, and nothing is billed. Use it as \`endpoi
   IPGEO_API_KEY=any ip-risk check ${EXAMPLES.at(-2)} --endpoint ${url}
   curl '${url}/v3/security?apiKey=any&ip=${EXAMPLES.at(-2)}'
 
-Addresses of the vendor's own examples, for every checker (others score 0):
+Addresses of the vendor's own examples, for every checker (most others score 0):
 ${exampleTable()}
 Cards, in the documentation ranges, which no checker asks about but that of \`createTestChecker()\` in
 \`ip-risk/testing\`; other clients get them from the URL above:

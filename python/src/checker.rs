@@ -379,7 +379,7 @@ impl Checker {
     /// What is worth a line at the start: `(code or None, message)`.
     fn notices(&self, py: Python<'_>) -> PyResult<Vec<(Option<&'static str>, String)>> {
         caught(py, || {
-            let notices = self.live(py)?.checker.engine().notices();
+            let notices = self.live(py)?.checker.notices();
             Ok(notices.into_iter().map(|(code, message)| (code.map(Code::as_str), message)).collect())
         })
     }

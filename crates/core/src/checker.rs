@@ -64,6 +64,9 @@ pub struct Pending {
     judged: Address,
 }
 
+const ONLY_WATCHES: &str =
+    "`IP_RISK_MODE=log-only` is set: nobody is stopped, and decisions only say what they would be";
+
 /// Policies with an engine. Cheap to make when the engine is shared.
 #[derive(Debug)]
 pub struct Checker {
@@ -94,6 +97,13 @@ impl Checker {
     #[must_use]
     pub fn engine(&self) -> &Arc<Engine> {
         self.engine.engine()
+    }
+
+    /// What is worth a line at the start, with the code of what is wrong if anything is.
+    #[must_use]
+    pub fn notices(&self) -> Vec<(Option<Code>, String)> {
+        let only_watches = self.log_only.then(|| (None, ONLY_WATCHES.to_owned()));
+        self.engine.notices().into_iter().chain(only_watches).collect()
     }
 
     /// Ends the checker, and the engine with the last one on it. Takes about 50 milliseconds at most. Calls that are under

@@ -192,8 +192,9 @@ impl Code {
             Self::Hook => "a hook of the application failed; the decision stands",
             Self::Closed => "the checker is closed; close it after the server",
             Self::Route => {
-                "a policy names routes, but the gate stands before all of them, or on one whose pattern is not one text, so \
-                 that none of them applies; write the option `route`"
+                "a policy names routes, and none of them is the gate's, so that what is for them does not apply: it stands \
+                 before all routes, or on a pattern that is not one text, or its pattern is another one, without the prefix \
+                 of a mounted router; write the option `route`"
             }
             Self::Internal => "a defect of ip-risk; please report it",
             _ => "",

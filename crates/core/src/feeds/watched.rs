@@ -64,8 +64,13 @@ impl Watched {
             return Err(Error::new(Code::Option, why));
         }
         let path = directory.map(|directory| directory.join(COMPILED));
-        // Feeds that were never fetched are no failure.
         let there = path.as_deref().filter(|path| path.exists());
+        // A job that never fetched any looks the same as one that did, until somebody says so.
+        let is_empty = missing.is_none() && there.is_none();
+        let missing = missing.or_else(|| {
+            let shown = directory.filter(|_| is_empty)?.display();
+            Some(format!("`{named}` names `{shown}`, which holds no feeds yet; fill it with `ip-risk feeds update --dir {shown}`"))
+        });
         let (stamp, read) = (there.and_then(stamp), there.map(|path| read_table(path, Origin::Directory)));
         let (content, mut failure) = match read.transpose() {
             Ok(content) => (content, missing),

@@ -422,7 +422,9 @@ fn nothing_that_is_printed_for_debugging_shows_the_key() {
 #[test]
 fn a_proxy_that_cannot_be_used_is_refused_without_being_shown() {
     // The client would go without one of another scheme, or be unable to connect.
-    for rest in ["http://", "ftp://", "socks5://", "socks9://"].map(|scheme| format!("{scheme}user:{PASSWORD}@")) {
+    for rest in
+        ["http://", "ftp://", "socks5://", "socks9://"].map(|scheme| format!("{scheme}user:{PASSWORD}@"))
+    {
         let host = if rest.starts_with("http:") { "[proxy" } else { "proxy:3128" };
         let surroundings = Surroundings {
             https_proxy: Some(Secret::new(&format!("{rest}{host}"))),
