@@ -733,10 +733,12 @@ export interface RiskChecker {
 /** What the middleware reads of a request: that of Express 4 and 5, and of anything shaped like it. */
 export interface RequestLike {
   headers: Record<string, string | string[] | undefined>
-  socket: { remoteAddress?: string | undefined }
+  socket: { remoteAddress?: string | undefined; destroyed?: boolean | undefined }
   /** The client address under the framework's own trust settings. */
   ip?: string | undefined
   route?: unknown
+  /** What a router that the gate is on is mounted at. */
+  baseUrl?: string | undefined
   app?: unknown
 }
 

@@ -28,11 +28,9 @@ const FORWARDED_HEADERS = [
   'fastly-client-ip',
   'fly-client-ip',
   'x-azure-clientip',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'via',
 ]
+/** What proxies write beside an address. */
+const PROXY_HEADERS = ['x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port', 'via']
 
 /** Each way to say "trust everybody". Express refuses `0.0.0.0/0` itself, see below. */
 const TRUST_EVERYBODY = {
@@ -163,6 +161,24 @@ onEachExpress('how the address became known', (express) => {
     }
     for (const name of ['x-request-id', 'user-agent']) {
       assert.equal((await ask({ headers: { [name]: CLIENT } })).decision.provenance, 'socket', name)
+    }
+  })
+
+  test('unverified: a proxy that forwards no address, unless it is trusted and so speaks for itself', async (t) => {
+    const gate = { policy: 'payment', allow: ['127.0.0.0/8'] }
+    const untrusted = await startGate(t, express, { trustProxy: false, gate })
+    const trusted = await startGate(t, express, { gate })
+    for (const name of PROXY_HEADERS) {
+      const request = { headers: { [name]: 'https' } }
+      const seen = [await untrusted.ask(request), await trusted.ask(request)]
+      assert.deepEqual(
+        seen.map(({ status, decision }) => [status, decision.provenance]),
+        [
+          [503, 'unverified'],
+          [200, 'socket'],
+        ],
+        name,
+      )
     }
   })
 

@@ -23,6 +23,7 @@ describe('warnings about the set-up', () => {
     gate = '{}',
     mount = 'post',
     path = '/',
+    router = '',
     listen = "0, '127.0.0.1'",
   }) {
     const source = `
@@ -36,13 +37,15 @@ describe('warnings about the set-up', () => {
           const { checker, close } = await createTestChecker({ logger })
           const app = express()
           app.set('trust proxy', ${trustProxy})
-          app.${mount}('${path}', riskMiddleware({ checker, ...${gate} }), (req, res) => res.end())
+          const routes = ${router === '' ? 'app' : 'express.Router()'}
+          if (routes !== app) app.use('${router}', routes)
+          routes.${mount}('${path}', riskMiddleware({ checker, ...${gate} }), (req, res) => res.end())
           const server = app.listen(${listen})
           await once(server, 'listening')
           const address = server.address()
           const to = typeof address === 'string' ? { socketPath: address } : { host: '127.0.0.1', port: address.port }
           for (const headers of ${JSON.stringify(requests)}) {
-            const [answer] = await once(http.request({ ...to, path: '${path}', headers, method: 'POST', agent: false }).end(), 'response')
+            const [answer] = await once(http.request({ ...to, path: '${router}${path}', headers, method: 'POST', agent: false }).end(), 'response')
             await once(answer.resume(), 'end')
           }
           server.close()
@@ -95,6 +98,41 @@ describe('warnings about the set-up', () => {
     }
   })
 
+  test('a client that hangs up is not taken for a proxy behind a Unix socket', async () => {
+    const source = `
+      const { once } = require('node:events')
+      const net = require('node:net')
+      const express = require('express')
+      const { riskMiddleware } = require('ip-risk')
+      const { createTestChecker } = require('ip-risk/testing')
+      createTestChecker({ logger: undefined }).then(async ({ checker, close }) => {
+        const app = express()
+        app.set('trust proxy', 'loopback')
+        const gone = (req, res, next) => req.socket.once('close', () => next())
+        const judged = new Promise((resolve) => app.use(gone, riskMiddleware({ checker }), resolve))
+        const server = app.listen(0, '127.0.0.1')
+        await once(server, 'listening')
+        const socket = net.connect(server.address().port, '127.0.0.1')
+        socket.write('POST / HTTP/1.1\\r\\nhost: a\\r\\nx-forwarded-for: 192.0.2.1\\r\\n\\r\\n')
+        await once(server, 'request')
+        socket.destroy()
+        const { ipRisk } = await judged
+        console.log(ipRisk.ip)
+        server.close()
+        await close()
+      })
+    `
+    const { code, stdout, stderr } = await consumer.runText('gone.cjs', source)
+    assert.deepEqual([code, codesOf(codedLines(stdout + stderr))], [0, []], stderr)
+  })
+
+  test('a trusted proxy that forwards no address speaks for itself', async () => {
+    const requests = [{ 'x-forwarded-proto': 'https' }, { via: '1.1 mesh' }]
+    assert.deepEqual(await warningsOf({ trustProxy: "'loopback'", requests }), [])
+    const lines = await warningsOf({ trustProxy: 'false', requests })
+    assert.deepEqual(codesOf(lines), ['ERR_IP_RISK_UNTRUSTED_FORWARDED'])
+  })
+
   test('a correct set-up is not warned about', async () => {
     const set = { trustProxy: "'loopback'", requests: [{}, ...forwarding] }
     assert.deepEqual(await warningsOf(set), [])
@@ -121,13 +159,20 @@ describe('warnings about the set-up', () => {
     }
   })
 
+  test('a gate on a mounted router says that names with its prefix do not apply', async () => {
+    const gate = "{ deny: [{ cidr: '198.51.100.1', routes: ['/api/login'] }] }"
+    const set = { trustProxy: "'loopback'", requests: forwarding, gate, path: '/login', router: '/api' }
+    assert.deepEqual(codesOf(await warningsOf(set)), ['ERR_IP_RISK_ROUTE'])
+  })
+
   test('routes that were most likely meant for a gate, and are not its pattern, are said not to apply', async () => {
     for (const [path, route, codes] of [
-      ['/login', '/api/login', ['ERR_IP_RISK_ROUTE']],
       ['/login', 'POST /login', ['ERR_IP_RISK_ROUTE']],
       ['/login', 'login', ['ERR_IP_RISK_ROUTE']],
       ['/login', '/login/', ['ERR_IP_RISK_ROUTE']],
       ['/login', '/sign-up', []],
+      ['/login', '/admin/login', []],
+      ['/', '/login', []],
       ['/login', '/login', []],
     ]) {
       const gate = `{ deny: [{ cidr: '198.51.100.1', routes: ['${route}'] }] }`

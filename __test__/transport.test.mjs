@@ -293,7 +293,7 @@ describe('a proxy', () => {
     const env = { HTTPS_PROXY: 'http://user:secret@[' }
     const { code, stderr } = await runScript(CHECK, { args: [api.url, publicAddress(1)], env })
     assert.equal(code, 1)
-    assert.match(stderr, /`HTTPS_PROXY` must be a URL such as `http:\/\/proxy\.internal:3128`/)
+    assert.match(stderr, /`HTTPS_PROXY` must be an http or https URL such as `http:\/\/proxy\.internal:3128`/)
     assert.match(stderr, /ERR_IP_RISK_OPTION/)
   })
 })

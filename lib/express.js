@@ -13,6 +13,9 @@ const { facts: FACTS } = require('./vocabulary.js')
  * @typedef {(error?: unknown) => void} Next
  */
 
+/** How many requests are looked at for a route that the policy does not spell as it is. */
+const MOST_LOOKS = 100
+
 /**
  * One gate in front of one route. What every request passes makes no functions: a method that does costs all its calls the
  * memory that they would share, also where none is made.
@@ -22,8 +25,7 @@ class Gate {
   #judge
   #context
   #routes
-  /** Patterns that the policy does not name, once looked at. */
-  #others = new Set()
+  #looks = MOST_LOOKS
 
   /** @param {MiddlewareOptions} written */
   constructor(written) {
@@ -127,14 +129,10 @@ class Gate {
       /** @type {unknown} */
       const text = clientIp === undefined ? (request.ip ?? request.socket?.remoteAddress) : clientIp(request)
       if (typeof text === 'string') return text
-      if (isThenable(text)) {
-        text.then(undefined, () => {})
-        throw new TypeError('`clientIp` must return text, not a promise')
-      }
-      if (text !== undefined && text !== null) {
-        throw new TypeError(`\`clientIp\` must return text, not ${shown(text)}`)
-      }
-      return undefined
+      if (isThenable(text)) text.then(undefined, () => {})
+      if (text === undefined || text === null) return undefined
+      const what = clientIp === undefined ? '`req.ip` must be' : '`clientIp` must return'
+      throw new TypeError(`${what} text, not ${isThenable(text) ? 'a promise' : shown(text)}`)
     } catch (error) {
       this.#judge.log.hookFailed(clientIp === undefined ? 'trust proxy' : 'clientIp', error)
       return undefined
@@ -156,22 +154,22 @@ class Gate {
     if (this.#routes.size === 0) return this.#context
     const route = this.#options.route ?? routeOf(request)
     const number = route === undefined ? undefined : this.#routes.get(route)
-    if (number === undefined && this.#options.route === undefined) this.#lookAtRoute(route)
+    if (number === undefined && this.#options.route === undefined && this.#looks > 0)
+      this.#lookAtRoute(request, route)
     return number === undefined ? this.#context : this.#context | (number << 16)
   }
 
   /**
-   * A policy may well name the routes of others alone. One that resembles this gate's was most likely meant for it, and
-   * written with the prefix of a mounted router, a method, or another slash.
+   * A policy may well name the routes of others alone. One that means this gate's was written with the prefix of a mounted
+   * router, with a method, or with another slash.
    *
+   * @param {Request} request
    * @param {string | undefined} route
    */
-  #lookAtRoute(route) {
-    if (this.#others.has(route)) return
-    this.#others.add(route)
-    if (route === undefined || [...this.#routes.keys()].some((named) => resemble(named, route))) {
-      this.#judge.log.warnOnce('ERR_IP_RISK_ROUTE')
-    }
+  #lookAtRoute({ baseUrl = '' }, route) {
+    this.#looks--
+    if (route !== undefined && !meansRoute([...this.#routes.keys()], route, String(baseUrl))) return
+    this.#judge.log.warnOnce('ERR_IP_RISK_ROUTE')
   }
 
   /**
@@ -344,14 +342,16 @@ function isThenable(value) {
 }
 
 /**
- * Whether one is the end of the other.
+ * Whether one of the names means a route that it does not spell.
  *
- * @param {string} named
+ * @param {string[]} names
  * @param {string} route
+ * @param {string} prefix of the router that it is on
  */
-function resemble(named, route) {
-  const [one, other] = [named, route].map((text) => text.replace(/\/$/, ''))
-  return one.endsWith(other) || other.endsWith(one)
+function meansRoute(names, route, prefix) {
+  const plain = (/** @type {string} */ text) => text.replace(/^[A-Z]+ /, '').replaceAll(/^\/|\/$/g, '')
+  const meant = [plain(route), plain(prefix + route)]
+  return names.some((name) => meant.includes(plain(name)))
 }
 
 /**

@@ -33,12 +33,12 @@ function isOld(version) {
   return differing !== -1 && parts[differing] < SAFE[differing]
 }
 
-/** Where the application may be: where its script is, and where it was started, which services leave at `/`. */
+/** Where the application may be: where it was started, which services leave at `/`, and where its script is. */
 function directories() {
   const script = process.argv[1]
   const ofScript = script === undefined ? [] : [dirname(script)]
   try {
-    return [...ofScript, process.cwd()]
+    return [process.cwd(), ...ofScript]
   } catch {
     // It was deleted.
     return ofScript

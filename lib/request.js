@@ -10,24 +10,6 @@ const { facts: FACTS } = require('./vocabulary.js')
  * @typedef {(address: string, hop: number) => boolean} Trust
  */
 
-/** Headers that only proxies write. Their values are never read. */
-const FORWARDED_HEADERS = [
-  'x-forwarded-for',
-  'forwarded',
-  'x-real-ip',
-  'cf-connecting-ip',
-  'true-client-ip',
-  'x-client-ip',
-  'x-cluster-client-ip',
-  'fastly-client-ip',
-  'fly-client-ip',
-  'x-azure-clientip',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'via',
-]
-
 /** Addresses all over the internet. A setting that trusts all of one family trusts everybody. */
 const PROBES = [
   ['8.8.8.8', '1.0.0.1', '81.2.69.1', '203.0.114.1', '133.1.1.1'],
@@ -50,7 +32,7 @@ function isTrustingEveryone(app) {
   if (trust === undefined) return false
   const known = trustsEveryone.get(trust)
   if (known !== undefined) return known
-  const found = PROBES.some((family) => family.every((address) => isTrusted(trust, address)))
+  const found = PROBES.some((family) => family.every((address) => isTrusted(trust, address, FAR_HOP)))
   trustsEveryone.set(trust, found)
   return found
 }
@@ -71,22 +53,73 @@ function trustOf(app) {
 }
 
 /**
- * @param {Trust} trust
+ * @param {Trust | undefined} trust
  * @param {string} address
+ * @param {number} hop
  */
-function isTrusted(trust, address) {
+function isTrusted(trust, address, hop) {
   try {
-    return Boolean(trust(address, FAR_HOP))
+    return Boolean(trust?.(address, hop))
   } catch {
     return false
   }
 }
 
-/** @param {RequestLike['headers'] | undefined} headers */
-function hasForwardedHeader(headers) {
+/**
+ * Whether there is a header in which proxies forward an address. Its value is never read. Written out, because a loop over
+ * names takes ten times as long.
+ *
+ * @param {RequestLike['headers']} headers
+ */
+function hasAddressHeader(headers) {
+  return (
+    headers['x-forwarded-for'] !== undefined ||
+    headers['forwarded'] !== undefined ||
+    headers['x-real-ip'] !== undefined ||
+    headers['cf-connecting-ip'] !== undefined ||
+    headers['true-client-ip'] !== undefined ||
+    headers['x-client-ip'] !== undefined ||
+    headers['x-cluster-client-ip'] !== undefined ||
+    headers['fastly-client-ip'] !== undefined ||
+    headers['fly-client-ip'] !== undefined ||
+    headers['x-azure-clientip'] !== undefined
+  )
+}
+
+/**
+ * Whether there is another header that only proxies write.
+ *
+ * @param {RequestLike['headers']} headers
+ */
+function hasProxyHeader(headers) {
+  return (
+    headers['x-forwarded-proto'] !== undefined ||
+    headers['x-forwarded-host'] !== undefined ||
+    headers['x-forwarded-port'] !== undefined ||
+    headers['via'] !== undefined
+  )
+}
+
+/**
+ * Whether a proxy that the framework was not told about sent the request. One that is trusted, and forwards no address,
+ * speaks for itself, as in a service mesh.
+ *
+ * @param {RequestLike} request
+ * @param {string | undefined} peer none behind a Unix socket
+ */
+function isForwarded({ app, headers }, peer) {
   if (headers === undefined) return false
-  for (const name of FORWARDED_HEADERS) if (headers[name] !== undefined) return true
-  return false
+  if (hasAddressHeader(headers)) return true
+  return hasProxyHeader(headers) && !(peer !== undefined && isTrusted(trustOf(app), peer, 0))
+}
+
+/**
+ * Whether the peer has no address. That of a socket that has ended is gone, too.
+ *
+ * @param {RequestLike['socket']} socket
+ */
+function isUnix(socket) {
+  return socket !== undefined && socket.remoteAddress === undefined && socket.destroyed === false
 }
 
 /**
@@ -98,10 +131,10 @@ function hasForwardedHeader(headers) {
 function factsOf(request, ip) {
   let facts = FACTS.framework
   if (isTrustingEveryone(request.app)) facts |= FACTS.trustsEveryone
-  const isPeer = ip !== undefined && ip === request.socket?.remoteAddress
+  const { socket } = request
+  const isPeer = ip !== undefined && ip === socket?.remoteAddress
   if (isPeer) facts |= FACTS.isPeer
-  // A peer behind a Unix socket has no address.
-  if ((isPeer || ip === undefined) && hasForwardedHeader(request.headers)) facts |= FACTS.forwardedHeader
+  if ((isPeer || isUnix(socket)) && isForwarded(request, ip)) facts |= FACTS.forwardedHeader
   return facts
 }
 

@@ -14,6 +14,10 @@ pub(crate) fn for_python(code: Code) -> &'static str {
             "the shared cache on Redis cannot be used, and decisions go on without it; a `budget` that processes share \
              could not be asked, so that only what is leased of it is looked up; see `stats()['redis']`"
         }
+        Code::Route => {
+            "a policy names routes, but the route of the gate is not known, so that none of them applies; write the \
+             option `route`"
+        }
         Code::UnverifiedLimit => {
             "too many look-ups for addresses that anybody could have written; trust your proxies and nobody else"
         }

@@ -97,11 +97,11 @@ codes! {
 
     /// Warning: the framework trusts forwarded headers from anybody.
     TrustAll = "TRUST_ALL",
-    /// Warning: a forwarded header arrives from a private peer that is not trusted.
+    /// Warning: requests are forwarded by a private peer that is not trusted, or by one that has no address.
     UntrustedForwarded = "UNTRUSTED_FORWARDED",
     /// Warning: `proxy-addr` is older than 2.0.8 (CVE-2026-90711).
     ProxyAddr = "PROXY_ADDR",
-    /// Warning: a policy names routes, but the gate's own route has no name.
+    /// Warning: a policy names routes, but none is spelled as the gate's own, or that has no name.
     Route = "ROUTE",
     /// Warning: a hook or logger of the application threw; the decision stands.
     Hook = "HOOK",

@@ -113,7 +113,8 @@ impl Http {
     pub(crate) fn new(options: &EngineOptions, api_key: &Secret) -> Result<Self, Error> {
         let way = Way {
             extra_roots: options.extra_roots.as_deref(),
-            https_proxy: options.https_proxy.as_ref(),
+            // Plain http is for this machine, where no proxy is asked.
+            https_proxy: options.https_proxy.as_ref().filter(|_| options.endpoint.scheme() == "https"),
             no_proxy: options.no_proxy.as_deref(),
         };
         let (builder, roots) = way.builder()?;
@@ -216,8 +217,12 @@ pub(crate) fn internal(message: &str) -> Error {
 
 fn https_proxy(proxy: &Secret, no_proxy: Option<&str>) -> Result<Proxy, Error> {
     // The value may hold a password, so the message does not show it.
-    let refused =
-        || Error::new(Code::Option, "`HTTPS_PROXY` must be a URL such as `http://proxy.internal:3128`");
+    let refused = || {
+        Error::new(
+            Code::Option,
+            "`HTTPS_PROXY` must be an http or https URL such as `http://proxy.internal:3128`",
+        )
+    };
     let written = proxy.expose();
     // Others are taken by the client, which then goes without a proxy, or cannot connect at all.
     let scheme = written.split_once("://").map_or("http", |(scheme, _)| scheme);

@@ -44,12 +44,11 @@ FORWARDED_HEADERS = (
     "fastly-client-ip",
     "fly-client-ip",
     "x-azure-clientip",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "via",
 )
-"""Headers that only proxies write. Who wrote them is not known, so their values decide nothing."""
+"""Headers in which proxies forward an address. Who wrote them is not known, so their values decide nothing."""
+
+PROXY_HEADERS = ("x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "via")
+"""Others that only proxies write."""
 
 
 class _Pass(enum.Enum):
@@ -235,7 +234,9 @@ def _text(found: object) -> str:
         if inspect.iscoroutine(found):
             found.close()  # so that Python does not complain that nobody awaited it
         raise TypeError("`client_ip` must return a str, not something to wait for")
-    return found if isinstance(found, str) else ""
+    if found is not None and not isinstance(found, str):
+        raise TypeError(f"`client_ip` must return a str, not {shown(found)}")
+    return found or ""
 
 
 def _judge_of(checker: object, shared: Callable[[], Judge]) -> Judge:
@@ -251,4 +252,4 @@ def has_forwarded(names: Iterable[str]) -> bool:
     return not _FORWARDED.isdisjoint(names)
 
 
-_FORWARDED = frozenset(FORWARDED_HEADERS)
+_FORWARDED = frozenset((*FORWARDED_HEADERS, *PROXY_HEADERS))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from flask import Response, current_app, g, request
@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from ip_risk._checker import RiskChecker
 from ip_risk._errors import argument, shown
-from ip_risk._guard import ANSWERS, FORWARDED_HEADERS, PASS, Guard, GuardOptions, hook_for
+from ip_risk._guard import ANSWERS, FORWARDED_HEADERS, PASS, PROXY_HEADERS, Guard, GuardOptions, hook_for
 
 if TYPE_CHECKING:
     from flask import Blueprint, Flask
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 _Parameters = ParamSpec("_Parameters")
 _View = TypeVar("_View", bound=Callable[..., Any])
 
-_FORWARDED_KEYS = tuple("HTTP_" + name.upper().replace("-", "_") for name in FORWARDED_HEADERS)
+
+def _keys(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple("HTTP_" + name.upper().replace("-", "_") for name in names)
+
+
+_ADDRESS_KEYS = _keys(FORWARDED_HEADERS)
+_PROXY_KEYS = _keys(PROXY_HEADERS)
 _FIELDS = ("require_mfa", "hold_for_review")
 
 
@@ -83,9 +89,11 @@ class RiskGate:
         environ = request.environ
         # Where `ProxyFix` keeps what it replaced.
         original = environ.get("werkzeug.proxy_fix.orig", environ)
+        # A proxy that is trusted, and forwards no address, speaks for itself.
+        keys = _ADDRESS_KEYS if original is not environ else (*_ADDRESS_KEYS, *_PROXY_KEYS)
         return self._guard.facts(
             is_peer=original.get("REMOTE_ADDR") == environ.get("REMOTE_ADDR"),
-            is_forwarded=any(key in environ for key in _FORWARDED_KEYS),
+            is_forwarded=any(key in environ for key in keys),
         )
 
     def _call(self, name: str, *arguments: Any, is_answer: bool = False) -> Any:
