@@ -166,9 +166,10 @@ class Gate {
    * @param {Request} request
    * @param {string | undefined} route
    */
-  #lookAtRoute({ baseUrl = '' }, route) {
+  #lookAtRoute({ baseUrl }, route) {
     this.#looks--
-    if (route !== undefined && !meansRoute([...this.#routes.keys()], route, String(baseUrl))) return
+    const prefix = typeof baseUrl === 'string' ? baseUrl : ''
+    if (route !== undefined && !meansRoute([...this.#routes.keys()], route, prefix)) return
     this.#judge.log.warnOnce('ERR_IP_RISK_ROUTE')
   }
 

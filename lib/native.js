@@ -75,7 +75,7 @@ function loadOrStandIn() {
   try {
     return load()
   } catch (error) {
-    // Only then: it is as long as half of what is loaded otherwise.
+    // Only then: hardly anybody needs it, and everybody starts.
     return require('./without-addon.js').standInFor(error)
   }
 }
